@@ -1,0 +1,136 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bmc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ferrite/node"
+)
+
+// Permit is the right to send mutating commands to one node's BMC for a while (S9).
+type Permit interface {
+	// OK is check (1) of S10: after a read index the record still has this owner, epoch and operation. It may take a
+	// round trip; the pool calls it right before it hands the command over.
+	OK(ctx context.Context) error
+	// Live is check (2) of S10: the deadline holds on both clocks. It is cheap; a shard calls it at every seal,
+	// retransmissions included.
+	Live() bool
+}
+
+// Action is a mutating chassis command.
+type Action string
+
+// Actions, with the IPMI chassis control value they stand for.
+const (
+	On      Action = "on"       // 1
+	Off     Action = "off"      // 0
+	SoftOff Action = "soft off" // 5
+	Reset   Action = "reset"    // 3, class once
+	NMI     Action = "nmi"      // 4, class once
+)
+
+// Class is what may be done when the outcome of the action is lost (S12).
+func (a Action) Class() node.Class {
+	if a == Reset || a == NMI {
+		return node.Once
+	}
+	return node.Repeat
+}
+
+// Power reads and drives a machine's power.
+type Power interface {
+	// PowerState asks the BMC. node.PowerError is an answer that is neither on nor off, not a failure.
+	PowerState(ctx context.Context, n *node.Node) (node.PowerState, error)
+	// SetPower sends one command and returns when the BMC has answered it; it does not wait for the state. An action of
+	// class Once is never sent twice: a lost reply is *Error with Unknown set.
+	SetPower(ctx context.Context, n *node.Node, a Action, p Permit) error
+}
+
+// Validator checks driver_info without talking to the BMC. The error is *node.Error of kind Invalid.
+type Validator interface {
+	// ValidatePower checks what power commands need, ValidateManagement what the others need (spec ipmi-driver.md 1).
+	ValidatePower(n *node.Node) error
+	ValidateManagement(n *node.Node) error
+}
+
+// BootDevice is what a machine boots from next.
+type BootDevice struct {
+	Device     string // pxe, disk, cdrom, bios, safe; "" = unknown
+	Persistent bool
+	Known      bool // false: both are shown as null
+}
+
+// Boot reads and sets the boot device.
+type Boot interface {
+	BootDevice(ctx context.Context, n *node.Node) (BootDevice, error)
+	SetBootDevice(ctx context.Context, n *node.Node, device string, persistent bool, p Permit) error
+	BootDevices(n *node.Node) []string // supported ones, in Ironic's order
+}
+
+// Identity names the machine's vendor, lower case, "" = unknown.
+type Identity interface {
+	Vendor(ctx context.Context, n *node.Node) (string, error)
+}
+
+// Sink receives the outcome of a Poll. PowerPolled is called from a driver goroutine and must not block or allocate.
+type Sink interface {
+	PowerPolled(state node.PowerState, err error)
+}
+
+// Poller is the sweep's way to read power: no goroutine and no allocation per poll.
+type Poller interface {
+	// Prepare makes (or finds, for nodes behind one BMC) the handle for a node. Call it again after driver_info changed.
+	Prepare(n *node.Node) (Handle, error)
+}
+
+// Handle is one node's place in a poller.
+type Handle interface {
+	// Poll asks for the power state; the answer goes to the sink exactly once. It never blocks.
+	Poll(s Sink)
+	// Close gives the place back; the last user of a BMC closes its session (fire and forget).
+	Close()
+}
+
+// Capabilities is what a driver can do, as data.
+type Capabilities struct {
+	PowerTargets []node.PowerState // accepted by states/power, in Ironic's order
+	PowerSync    bool              // takes part in the power sync
+	BootDevices  []string
+	CleanSteps   []node.StepSpec // automated cleaning, highest priority first
+}
+
+// Driver is one hardware type. A nil field is not supported.
+type Driver struct {
+	Name       string // hardware type: "ipmi"
+	Caps       Capabilities
+	Validate   Validator
+	Power      Power
+	Boot       Boot
+	Identity   Identity
+	Poller     Poller
+	Properties map[string]string // GET /v1/drivers/NAME/properties
+}
+
+// ErrPermit says that the right to command the BMC was lost before the packet left (S10).
+var ErrPermit = errors.New("the permit to command this BMC has ended or was lost to another owner")
+
+// Error is a BMC that failed to answer or answered with a failure.
+type Error struct {
+	Command string // as Ironic words it: "power status", "power on"
+	Address string // host:port
+	Unknown bool   // the command may have been executed
+	Auth    bool   // the BMC refused user, password or privilege
+	Err     error
+}
+
+// Error reads like Ironic's text, with the cause behind it.
+func (e *Error) Error() string {
+	return fmt.Sprintf("IPMI call failed: %s. BMC %s: %v", e.Command, e.Address, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,37 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Conflict says that a condition did not hold: the record moved on. Cur is the record as it is; Cur.Rev 0 = absent.
+type Conflict struct{ Cur Record }
+
+func (c *Conflict) Error() string {
+	return fmt.Sprintf("record %d/%s changed meanwhile: it is at revision %d", c.Cur.Kind, c.Cur.ID, c.Cur.Rev)
+}
+
+// NotUnique says that another record holds a unique key. The API answers 409.
+type NotUnique struct {
+	Uniq   string // "name/rack1"
+	Holder Key
+}
+
+func (e *NotUnique) Error() string {
+	return fmt.Sprintf("%q is taken by record %d/%s", e.Uniq, e.Holder.Kind, e.Holder.ID)
+}
+
+// Errors of the store.
+var (
+	ErrNoQuorum    = errors.New("no quorum of the log: nothing can be written now, try again")
+	ErrUnknown     = errors.New("the outcome of the write is not known: read the record before trying again")
+	ErrDiskLow     = errors.New("the disk is nearly full: writes are refused until there is room")
+	ErrNoCondition = errors.New("a transaction that changes records needs at least one condition (L2)")
+	ErrTooBig      = errors.New("the transaction is larger than 512 KB")
+	ErrCompacted   = errors.New("the log no longer reaches back that far: read everything and watch anew")
+	ErrClosed      = errors.New("the store is closed")
+)
