@@ -1,0 +1,107 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// create fills a new node in and stores it in enroll (available below 1.11, as the API asks for).
+func (s *step) create(m CreateNode) (Decision, error) {
+	op := m.MsgName()
+	n := m.Node.Clone()
+	s.n = n
+	if err := s.hardware(op, n, nil); err != nil {
+		return Decision{}, err
+	}
+	if n.ProvisionState == "" {
+		n.ProvisionState = Enroll
+	}
+	if n.ResourceClass == "" {
+		n.ResourceClass = s.env.Policy.ResourceClass
+	}
+	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	n.PowerState, n.TargetPowerState, n.TargetProvisionState, n.LastError = "", "", "", ""
+	n.Intent, n.Owner, n.SyncFails, n.Outer, n.Rev, n.Created = nil, Owner{}, 0, 0, 0, 0
+	n.CreatedAt, n.UpdatedAt, n.ProvisionUpdatedAt = time.Time{}, time.Time{}, time.Time{}
+	s.notice(Notice{Action: "create", Status: Start, API: true, Node: s.snap()})
+	n.CreatedAt = s.env.Now
+	s.notice(Notice{Action: "create", Status: End, API: true})
+	s.d.Create, s.d.Reply = true, n
+	return s.commit()
+}
+
+// hardware checks driver and interfaces and fills in defaults; changed names the interfaces that were given (nil = all
+// non-empty ones).
+func (s *step) hardware(op string, n *Node, changed []string) error {
+	p := s.env.Policy
+	h, ok := FindHardware(n.Driver)
+	if !ok || !slices.Contains(p.HardwareTypes, n.Driver) {
+		return refuse(op, n, NoHost, "No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q.", n.Driver, n.ConductorGroup)
+	}
+	in := make(map[string]string, len(InterfaceKinds))
+	for _, kind := range InterfaceKinds {
+		name := n.Interfaces[kind]
+		if name == "" {
+			in[kind] = h.Default(kind, p.Enabled, p.Defaults)
+			continue
+		}
+		in[kind] = name
+		if changed != nil && !slices.Contains(changed, kind) && !slices.Contains(changed, "driver") {
+			continue
+		}
+		known, supported := false, h.Supported(kind, p.Enabled)
+		for _, e := range p.Enabled[kind] {
+			known = known || e == name
+		}
+		if !known {
+			return refuse(op, n, Invalid, "Could not find the following interface in the 'ironic.hardware.interfaces.%s' entrypoint: %s. Valid interfaces are %q.", kind, name, p.Enabled[kind])
+		}
+		if !slices.Contains(supported, name) {
+			return refuse(op, n, Invalid, "The %s interface %q is not compatible with driver %q; supported are %q.", kind, name, n.Driver, supported)
+		}
+	}
+	n.Interfaces = in
+	return nil
+}
+
+// delete removes a node (spec fsm.json delete.states, protected, instance_uuid.delete).
+func (s *step) delete() (Decision, error) {
+	op, n := "DeleteNode", s.n
+	if n.Protected {
+		return s.refused(op, "delete", s.protected(op))
+	}
+	if n.InstanceUUID != "" && !n.Maintenance {
+		return s.refused(op, "delete", refuse(op, n, Conflict, "Node %s is associated with instance %s: wanted none. Remove instance_uuid or set maintenance first.", n.UUID, n.InstanceUUID))
+	}
+	allowed := n.ProvisionState == Enroll || n.ProvisionState == Manageable || n.ProvisionState == AdoptFailed ||
+		n.ProvisionState == Available && s.env.Policy.DeleteAvailable || n.Maintenance
+	if !allowed {
+		return s.refused(op, "delete", refuse(op, n, Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: enroll, manageable, available, adopt failed, or set maintenance mode first.", n.UUID, n.ProvisionState))
+	}
+	if err := s.locked(op); err != nil {
+		return s.refused(op, "delete", err)
+	}
+	s.notice(Notice{Action: "delete", Status: Start, API: true, Node: s.old})
+	if n.ConsoleEnabled {
+		s.notice(Notice{Action: "console_set", Status: Start, Node: s.old})
+		n.ConsoleEnabled, n.ConsoleWanted = false, false
+		s.notice(Notice{Action: "console_set", Status: End, Node: s.snap()})
+	}
+	s.notice(Notice{Action: "delete", Status: End, API: true, Node: s.snap()})
+	s.own()
+	s.d.Delete, s.d.Node = true, n
+	return s.d, nil
+}
+
+// refused gives a refusal together with the start and error notices that Ironic sends for it (N1).
+func (s *step) refused(_, action string, err error) (Decision, error) {
+	d := Decision{}
+	for _, st := range []Status{Start, Failure} {
+		d.Notices = append(d.Notices, Notice{Object: "node", Action: action, Status: st, API: true, At: s.env.Now, Node: s.n})
+	}
+	return d, err
+}

@@ -1,0 +1,239 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// Step decides what a message does to a node. n is nil for CreateNode alone. It never changes n. A refusal is an
+// *Error; then nothing is to be committed but Decision's notices (N1: start and error of a refused API operation).
+func Step(env Env, n *Node, m Msg) (Decision, error) {
+	s := &step{env: env, old: n}
+	if n != nil {
+		s.n = n.Clone()
+		if n.Quarantined != "" {
+			if _, ok := m.(DeleteNode); !ok {
+				return Decision{}, refuse(m.MsgName(), n, Quarantined,
+					"node %s is quarantined because its rules failed: %s; wanted a healthy node; delete and enroll it again, or update Ferrite", n.UUID, n.Quarantined)
+			}
+		}
+	}
+	if n == nil {
+		if c, ok := m.(CreateNode); ok {
+			return s.create(c)
+		}
+		return Decision{}, refuse(m.MsgName(), n, NotFound, "Node could not be found.")
+	}
+	switch m := m.(type) {
+	case CreateNode:
+		return Decision{}, refuse(m.MsgName(), n, Exists, "A node with UUID %s already exists.", n.UUID)
+	case UpdateNode:
+		return s.update(m)
+	case DeleteNode:
+		return s.delete()
+	case SetMaintenance:
+		return s.maintenance(m)
+	case SetPower:
+		return s.setPower(m)
+	case SetProvision:
+		return s.provision(m)
+	case SetBootDevice:
+		return s.setBoot(m)
+	case InjectNMI:
+		return s.injectNMI()
+	case SetConsole:
+		return s.setConsole(m)
+	case SetTraits:
+		return s.setTraits(m)
+	case Release:
+		return s.release()
+	case Done:
+		return s.done(m)
+	case SyncSample:
+		return s.syncSample(m)
+	case RecoverySample:
+		return s.recovery(m)
+	case Activated:
+		return s.activated()
+	case RenewPermit:
+		return s.renew(m)
+	default:
+		return Decision{}, refuse(m.MsgName(), n, Internal, "no rule for message %T", m)
+	}
+}
+
+// step is one Step under way: the node being written and the decision being made.
+type step struct {
+	env Env
+	old *Node // as it was; nil at creation
+	n   *Node // as it will be
+	d   Decision
+	ids int
+}
+
+// commit ends a step that writes the node: ownership, times and the outer counter follow from what changed.
+func (s *step) commit() (Decision, error) {
+	s.own()
+	if s.old == nil || outerChanged(s.old, s.n) {
+		s.n.Outer++
+		if s.old != nil {
+			s.n.UpdatedAt = s.env.Now // P7: outer changes only
+		}
+	}
+	s.d.Node = s.n
+	for i := range s.d.Notices {
+		if s.d.Notices[i].Node == nil {
+			s.d.Notices[i].Node = s.n
+		}
+	}
+	return s.d, nil
+}
+
+// own makes this conductor the owner if it is not: an idle node's first write claims it (S4).
+func (s *step) own() {
+	if s.n.Owner.Name != s.env.Self.Name || s.n.Owner.Incarnation != s.env.Self.Incarnation {
+		s.n.Owner = Owner{Name: s.env.Self.Name, Incarnation: s.env.Self.Incarnation, Epoch: s.n.Owner.Epoch + 1}
+	}
+	if s.n.Intent != nil {
+		s.n.Intent.Owner = s.n.Owner
+	}
+}
+
+// outerChanged reports whether a client could see a difference (P7: claims, intents and counters are not one).
+func outerChanged(a, b *Node) bool {
+	x, y := *a, *b
+	for _, n := range []*Node{&x, &y} {
+		n.Owner, n.Intent, n.SyncFails, n.Outer, n.UpdatedAt, n.Rev, n.Created = Owner{}, nil, 0, 0, time.Time{}, 0, 0
+	}
+	return !reflect.DeepEqual(x, y)
+}
+
+// open starts an operation: its intent and its first effect (S8).
+func (s *step) open(i Intent, e Effect) {
+	i.ID, i.Since, i.Phased = s.env.ID, s.env.Now, s.env.Now
+	i.By, i.Request = s.env.Meta.By, s.env.Meta.RequestID
+	i.Phase, i.Class = e.Phase, e.Class
+	s.n.Intent = &i
+	e.Op = i.ID
+	s.d.Effects = append(s.d.Effects, e)
+}
+
+// next commits the next phase of the open operation and asks for its effect.
+func (s *step) next(e Effect) {
+	s.n.Intent.Phase, s.n.Intent.Class, s.n.Intent.Phased = e.Phase, e.Class, s.env.Now
+	e.Op = s.n.Intent.ID
+	s.d.Effects = append(s.d.Effects, e)
+}
+
+// history appends an entry; severity ERROR when failed.
+func (s *step) history(kind, text string, failed bool) {
+	sev := "INFO"
+	if failed {
+		sev = "ERROR"
+	}
+	s.ids++
+	s.d.History = append(s.d.History, Entry{
+		UUID: s.env.derive(s.ids), Node: s.n.UUID, CreatedAt: s.env.Now, Severity: sev, EventType: kind, Event: text,
+		Conductor: s.env.Self.Name, User: s.env.Meta.By, State: s.n.ProvisionState,
+		TargetProvisionState: s.n.TargetProvisionState,
+	})
+}
+
+// fail sets last_error and tells it in the history.
+func (s *step) fail(kind, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	s.n.LastError = text
+	s.history(kind, text, true)
+}
+
+// notice adds a notification of the node as it will be stored; snap shows it as it is at this moment instead.
+func (s *step) notice(x Notice) {
+	x.Object, x.At = "node", s.env.Now
+	s.d.Notices = append(s.d.Notices, x)
+}
+
+// snap is a copy of the node as it is now, for a notice in the middle of a step.
+func (s *step) snap() *Node { return s.n.Clone() }
+
+// locked refuses when an operation is under way (S8).
+func (s *step) locked(op string) error {
+	i := s.old.Intent
+	if i == nil {
+		return nil
+	}
+	return &Error{Op: op, Node: s.old.UUID, Kind: Locked, Text: fmt.Sprintf(
+		"Node %s is locked by host %s, please retry after the current operation is completed. It runs %q (phase %q) for %s, since %s.",
+		s.old.UUID, i.Owner.Name, i.Verb, i.Phase, by(i.By), i.Since.UTC().Format(time.RFC3339))}
+}
+
+func by(user string) string {
+	if user == "" {
+		return "the conductor or an anonymous client"
+	}
+	return user
+}
+
+// event moves the FSM (spec fsm.json process_event_semantics): target is an explicit target state or "". With work,
+// target_provision_state is kept and last_error cleared; the notice follows from the two states.
+func (s *step) event(ev string, work bool, target State) error {
+	from, prevTarget := s.n.ProvisionState, s.n.TargetProvisionState
+	to, ok := Next(from, ev)
+	if !ok {
+		return refuse("event "+ev, s.n, Invalid, "The requested action %q can not be performed on node %q while it is in state %q.", ev, s.n.UUID, from)
+	}
+	goal := prevTarget
+	if goal == "" {
+		goal = fsm[from].Target
+	}
+	if to == goal {
+		goal = ""
+	}
+	if t := fsm[to].Target; t != "" {
+		goal = t
+	}
+	if target != "" {
+		goal = target
+	}
+	s.n.ProvisionState = to
+	s.n.TargetProvisionState = goal
+	if !work && fsm[to].Stable {
+		s.n.TargetProvisionState = ""
+	}
+	if work {
+		s.n.LastError = ""
+	}
+	s.n.ProvisionUpdatedAt = s.env.Now
+	s.inspectionTimes(from, to)
+	s.notice(Notice{Action: "provision_set", Status: provisionStatus(from, to, ev), Event: ev, PrevState: from, PrevTarget: prevTarget, Node: s.snap()})
+	return nil
+}
+
+// inspectionTimes follows spec fsm.json inspection_times.
+func (s *step) inspectionTimes(from, to State) {
+	switch {
+	case to == Inspecting && from != InspectWait:
+		s.n.InspectionStartedAt, s.n.InspectionFinishedAt = s.env.Now, time.Time{}
+	case (from == Inspecting || from == InspectWait) && to == Manageable:
+		s.n.InspectionFinishedAt, s.n.InspectionStartedAt = s.env.Now, time.Time{}
+	case to == InspectFailed:
+		s.n.InspectionStartedAt = time.Time{}
+	}
+}
+
+// provisionStatus is the last word of a provision_set event (spec notifications.md section 3).
+func provisionStatus(from, to State, ev string) Status {
+	switch {
+	case ev == "fail" || ev == "error":
+		return Failure
+	case !from.Unstable() && to.Unstable():
+		return Start
+	case from.Unstable() && !to.Unstable():
+		return End
+	default:
+		return Success
+	}
+}
