@@ -99,8 +99,14 @@ type Handle interface {
 type Capabilities struct {
 	PowerTargets []node.PowerState // accepted by states/power, in Ironic's order
 	PowerSync    bool              // takes part in the power sync
+	Recorded     bool              // power state is what is recorded: nothing to poll, nothing to wait for (fake)
 	BootDevices  []string
 	CleanSteps   []node.StepSpec // automated cleaning, highest priority first
+}
+
+// StepRunner runs one deploy, clean, inspect, rescue or service step. An unknown step is *node.Error of kind Unsupported.
+type StepRunner interface {
+	RunStep(ctx context.Context, n *node.Node, step node.StepSpec) error
 }
 
 // Driver is one hardware type. A nil field is not supported.
@@ -112,6 +118,7 @@ type Driver struct {
 	Boot       Boot
 	Identity   Identity
 	Poller     Poller
+	Steps      StepRunner
 	Properties map[string]string // GET /v1/drivers/NAME/properties
 }
 
