@@ -1,0 +1,310 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ferrite/inventory"
+	"ferrite/node"
+	"ferrite/persistence"
+)
+
+// Retry pauses of an outcome that the store did not take.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 5 * time.Second
+)
+
+// submit hands a decision to the store; the answer comes back as *committed.
+func (a *nodeActor) submit(c actor.Context, p *pending) {
+	tx := a.tx(p.d)
+	p.gone = p.d.Delete
+	p.stamp = now() // S9: read before proposing
+	a.propose(c, p, tx)
+}
+
+func (a *nodeActor) propose(c actor.Context, p *pending, tx persistence.Tx) {
+	a.commit = p
+	self, root := c.Self(), a.f.system.Root
+	a.f.cfg.Store.Submit(tx, func(rev node.Rev, err error) { root.Send(self, &committed{rev, err}) })
+}
+
+// tx is the one log entry of a decision: node, history, notices, and with a deletion all that hangs on the node.
+func (a *nodeActor) tx(d node.Decision) persistence.Tx {
+	key := persistence.Key{Kind: persistence.KindNode, ID: a.uuid}
+	tx := persistence.Tx{Events: a.events(d.Notices)}
+	if d.Create {
+		tx.If = []persistence.Cond{{Key: key}}
+		if r, ok := a.f.cfg.Store.Get(persistence.Key{Kind: persistence.KindTombstone, ID: a.uuid}); ok {
+			d.Node.Owner.Epoch += r.Value.(*persistence.Tombstone).Epoch // S15: epochs go on across a deletion
+		}
+	} else {
+		tx.If = []persistence.Cond{{Key: key, Rev: a.n.Rev}}
+	}
+	for _, h := range d.History {
+		id := fmt.Sprintf("%s/%020d-%s", a.uuid, h.CreatedAt.UnixNano(), h.UUID)
+		tx.Put = append(tx.Put, persistence.Put{Key: persistence.Key{Kind: persistence.KindHistory, ID: id}, Value: &h})
+	}
+	if d.Delete {
+		tx.Put = nil
+		tx.Del = append(tx.Del, key)
+		for _, p := range a.f.cfg.Store.PortsOf(a.uuid) {
+			tx.Del = append(tx.Del, persistence.Key{Kind: persistence.KindPort, ID: p.UUID})
+		}
+		a.f.cfg.Store.Scan(persistence.KindHistory, a.uuid+"/", func(r persistence.Record) bool {
+			tx.Del = append(tx.Del, r.Key)
+			return true
+		})
+		tx.Put = append(tx.Put, persistence.Put{
+			Key:   persistence.Key{Kind: persistence.KindTombstone, ID: a.uuid},
+			Value: &persistence.Tombstone{Epoch: d.Node.Owner.Epoch, Deleted: a.f.cfg.Clock().UTC()},
+		})
+		return tx
+	}
+	tx.Put = append(tx.Put, persistence.Put{Key: key, Value: d.Node, Uniq: uniq(d.Node)})
+	return tx
+}
+
+// uniq are the keys that no other node may hold.
+func uniq(n *node.Node) []string {
+	var u []string
+	if n.Name != "" {
+		u = append(u, "name/"+n.Name)
+	}
+	if n.InstanceUUID != "" {
+		u = append(u, "instance/"+n.InstanceUUID)
+	}
+	return u
+}
+
+// events encodes notices for the outbox; one that cannot be encoded is logged and left out, it must not stop the work.
+func (a *nodeActor) events(notices []node.Notice) []persistence.Event {
+	var out []persistence.Event
+	for _, x := range notices {
+		ms, err := a.f.cfg.Encoder.Encode(x)
+		if err != nil {
+			a.f.cfg.Logger.Error("a notification could not be written", "node", a.uuid, "object", x.Object, "action", x.Action, "error", err)
+			continue
+		}
+		for _, m := range ms {
+			out = append(out, persistence.Event{Subject: m.Subject, Node: m.Node, Body: m.Body})
+		}
+	}
+	return out
+}
+
+// committed takes the store's answer: the decision is now true, or it is not.
+func (a *nodeActor) committed(c actor.Context, m *committed) {
+	p := a.commit
+	a.commit = nil
+	if m.err == nil {
+		a.accepted(c, p, m.rev)
+	} else {
+		a.rejected(c, p, m.err)
+	}
+	for a.commit == nil && len(a.queue) > 0 {
+		next := a.queue[0]
+		a.queue = a.queue[1:]
+		a.handle(c, next)
+	}
+	if len(a.queue) == 0 {
+		a.queue = nil
+	}
+	a.unpark(c)
+}
+
+// accepted makes the decision the actor's state and runs its effects (R3: from the decision, not from the replica).
+func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
+	a.f.stats.commits.Add(1)
+	if p.port {
+		value := p.d.Reply
+		if port, ok := value.(*inventory.Port); ok {
+			c := *port
+			c.Rev = rev
+			if c.Created == 0 {
+				c.Created = rev
+			}
+			value = &c
+		}
+		p.c.answer(value, nil)
+		return
+	}
+	if p.gone {
+		a.deleted(c, p)
+		return
+	}
+	n := p.d.Node.Clone()
+	n.Rev = rev
+	if n.Created == 0 {
+		n.Created = rev
+	}
+	a.n = n
+	a.track(n, p.stamp)
+	if a.entry == nil {
+		a.entry = a.f.sweep.add(n, c.Self())
+	} else {
+		a.f.sweep.update(a.entry, n)
+	}
+	for _, e := range p.d.Effects {
+		a.f.run(c.Self(), n, e)
+	}
+	a.settle(p)
+}
+
+// track keeps when the newest commit of the open operation was proposed (S9).
+func (a *nodeActor) track(n *node.Node, at stamp) {
+	if n.Intent == nil {
+		a.f.grants.Delete(a.uuid)
+		return
+	}
+	a.f.granted(a.uuid, n.Intent.ID, at)
+}
+
+// settle answers the requester, now or when the operation's outcome is committed.
+func (a *nodeActor) settle(p *pending) {
+	if p.c != nil && p.d.Wait && a.n.Intent != nil {
+		if a.waiters == nil {
+			a.waiters = map[string]*call{}
+		}
+		a.waiters[a.n.Intent.ID] = p.c
+		return
+	}
+	if p.c != nil {
+		value := p.d.Reply
+		if v, ok := value.(*node.Node); ok && v.UUID == a.uuid {
+			value = a.n
+		}
+		p.c.answer(value, nil)
+	}
+	if p.o == nil {
+		return
+	}
+	for op, q := range a.waiters { // the operation that somebody waits for has ended
+		if a.n.Intent != nil && a.n.Intent.ID == op {
+			continue
+		}
+		delete(a.waiters, op)
+		if e, ok := p.d.Reply.(*node.Error); ok {
+			q.answer(nil, e)
+		} else {
+			q.answer(p.d.Reply, nil)
+		}
+	}
+}
+
+func (a *nodeActor) deleted(c actor.Context, p *pending) {
+	a.n = nil
+	a.f.sweep.remove(a.entry)
+	a.entry = nil
+	a.f.forget(a.uuid, c.Self())
+	p.c.answer(nil, nil)
+	for _, q := range a.parked {
+		q.answer(nil, &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.NotFound, Text: "Node " + a.uuid + " could not be found."})
+	}
+	a.parked = nil
+	c.Poison(c.Self()) // what is queued behind is still answered
+}
+
+// rejected settles a commit that did not happen (S5, S13).
+func (a *nodeActor) rejected(c actor.Context, p *pending, err error) {
+	var conflict *persistence.Conflict
+	var taken *persistence.NotUnique
+	switch {
+	case errors.As(err, &conflict):
+		a.f.stats.conflicts.Add(1)
+		a.reload()
+		a.stepAgain(c, p)
+	case errors.As(err, &taken):
+		e := notUnique(a.uuid, p, taken)
+		if p.c == nil { // cannot happen: outcomes write no unique keys
+			a.f.cfg.Logger.Error("an outcome met a taken key", "node", a.uuid, "error", err)
+			return
+		}
+		a.refused(node.Decision{Notices: failing(p.d.Notices)}, e)
+		p.c.answer(nil, e)
+	default:
+		a.retry(c, p, err)
+	}
+}
+
+// stepAgain reloads and steps anew after a conflict, three times (S5).
+func (a *nodeActor) stepAgain(c actor.Context, p *pending) {
+	switch {
+	case p.c != nil:
+		p.c.steps++
+		if p.c.steps > 3 {
+			p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: "the node changed three times while the request was made: try again"})
+			return
+		}
+		a.request(c, p.c)
+	case p.o != nil && !p.o.sample:
+		a.outcome(c, p.o)
+	}
+}
+
+// retry keeps an outcome alive until the store takes it; a request is refused with the reason.
+func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
+	if p.c != nil {
+		text := err.Error()
+		if errors.Is(err, context.DeadlineExceeded) {
+			text = persistence.ErrUnknown.Error()
+		}
+		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: text, Err: nil})
+		if errors.Is(err, persistence.ErrUnknown) {
+			a.reload()
+		}
+		return
+	}
+	if p.o == nil || p.o.sample || errors.Is(err, persistence.ErrClosed) {
+		return
+	}
+	pause := min(retryFirst<<min(p.o.tries, 6), retryMost)
+	p.o.tries++
+	if p.o.tries == 1 {
+		a.f.cfg.Logger.Warn("an outcome could not be stored, trying again", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)
+	}
+	self, root, o := c.Self(), a.f.system.Root, p.o
+	time.AfterFunc(pause, func() {
+		if a.f.ctx.Err() == nil {
+			root.Send(self, &again{o})
+		}
+	})
+}
+
+// failing turns the notices of an operation that was not stored into start and error (N1).
+func failing(ns []node.Notice) []node.Notice {
+	var out []node.Notice
+	for _, x := range ns {
+		if x.Status == node.End {
+			x.Status = node.Failure
+		}
+		if x.API {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// notUnique words a taken key as Ironic does.
+func notUnique(uuid string, p *pending, t *persistence.NotUnique) *node.Error {
+	what, value, _ := strings.Cut(t.Uniq, "/")
+	text := map[string]string{
+		"name":     "A node with name %s already exists.",
+		"instance": "Instance %s is already associated with another node.",
+		"mac":      "A port with MAC address %s already exists.",
+		"portname": "A port with name %s already exists.",
+	}[what]
+	op := "commit"
+	if p.c != nil {
+		op = p.c.msg.MsgName()
+	}
+	return &node.Error{Op: op, Node: uuid, Kind: node.Exists, Text: fmt.Sprintf(text, value)}
+}

@@ -1,0 +1,24 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package actors runs one actor a node: it steps the rules, commits what they decide, and only then acts on the BMC.
+//
+// # Usage
+//
+//	f := actors.New(cfg)
+//	go f.Run(ctx)                       // activates nodes, sweeps their power
+//	_, err := f.Do(ctx, uuid, meta, node.SetPower{Target: node.PowerOn})
+//	f.Drain(ctx)                        // running operations reach a safe point
+//
+// # Concurrency
+//
+// An actor handles one message at a time and never blocks: commits, BMC calls and waiting run outside and come back as
+// messages. While a commit is under way the messages behind it queue in order. Requests that meet an open operation wait
+// up to the lock retry time and are then refused (S8). There is one power sweep a conductor, not a timer a node.
+//
+// # Failure
+//
+// An outcome is retried until it is committed or in conflict (S13). A conflict is settled by S5: reload, step again, or
+// stop. A panic in the rules quarantines that one node. No BMC is commanded without a committed intent and a valid
+// permit (S8-S10).
+package actors

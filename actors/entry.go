@@ -1,0 +1,188 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ferrite/bmc"
+	"ferrite/node"
+)
+
+// What the sweep does with a node.
+const (
+	modeSkip    uint32 = iota // excluded, in maintenance, reserved (spec power.md section 4 row 4)
+	modeSync                  // compare with the record
+	modeRecover               // fault "power failure": wait for the BMC to answer again
+)
+
+// entry is a node's place in the sweep. The record to compare with is packed in atomics, so that the driver's goroutine
+// judges an answer without lock, message or allocation.
+type entry struct {
+	s     *Sweep
+	uuid  string
+	pid   *actor.PID
+	phase uint64
+
+	record   atomic.Uint64 // power code | clean bit, see pack
+	rev      atomic.Uint64 // revision of the record
+	mode     atomic.Uint32
+	recorded atomic.Bool // the driver's power is the recorded one (fake)
+	busy     atomic.Bool // a reading is under way
+	missed   atomic.Uint32
+	seen     atomic.Int64 // unix nanoseconds of the last answer that matched: power confirmed at
+	asked    node.Rev     // revision when the reading began; owned by whoever set busy
+
+	mu     sync.Mutex // guards handle, info and closed
+	handle bmc.Handle
+	info   map[string]any // driver_info that handle was made of
+	closed bool
+
+	base, due  uint64 // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
+	next, prev *entry
+}
+
+const cleanBit = 1 << 8 // counter 0 and no last_error: a match needs no commit (P1)
+
+func code(p node.PowerState) uint64 {
+	switch p {
+	case node.PowerOn:
+		return 1
+	case node.PowerOff:
+		return 2
+	case node.PowerError:
+		return 3
+	default:
+		return 0
+	}
+}
+
+// expect takes over a committed record.
+func (e *entry) expect(n *node.Node) {
+	v := code(n.PowerState)
+	if n.SyncFails == 0 && (n.LastError == "" || !e.s.f.cfg.Policy.History) {
+		v |= cleanBit
+	}
+	mode := modeSkip
+	switch {
+	case node.Recovering(n):
+		mode = modeRecover
+	case node.SyncSkipped(n) == "" && e.s.interval > 0:
+		mode = modeSync
+		e.missed.Store(0)
+	}
+	e.record.Store(v)
+	e.rev.Store(uint64(n.Rev))
+	e.mode.Store(mode)
+}
+
+// prepare makes the handle, anew when driver_info changed.
+func (e *entry) prepare(p bmc.Poller, n *node.Node) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.handle != nil && reflect.DeepEqual(e.info, n.DriverInfo) {
+		return
+	}
+	h, err := p.Prepare(n)
+	if e.handle != nil {
+		e.handle.Close()
+	}
+	e.handle, e.info = nil, n.DriverInfo
+	if err == nil {
+		e.handle = h
+	}
+}
+
+// release gives the BMC back.
+func (e *entry) release() {
+	e.mode.Store(modeSkip)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	if e.handle != nil {
+		e.handle.Close()
+		e.handle = nil
+	}
+}
+
+// poll asks for the power state if it is the node's turn; it reports whether it did.
+func (e *entry) poll() bool {
+	mode := e.mode.Load()
+	if mode == modeSkip {
+		return false
+	}
+	if e.recorded.Load() {
+		if e.record.Load()&cleanBit == 0 {
+			e.send(&outcome{msg: node.SyncSample{Rev: node.Rev(e.rev.Load()), State: state(e.record.Load())}, sample: true})
+		}
+		return false
+	}
+	if !e.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	e.asked = node.Rev(e.rev.Load())
+	e.mu.Lock()
+	h := e.handle
+	e.mu.Unlock()
+	e.s.flying.Add(1)
+	e.s.f.stats.polls.Add(1)
+	if h == nil {
+		e.PowerPolled(node.PowerUnknown, errNoHandle)
+		return true
+	}
+	h.Poll(e)
+	return true
+}
+
+func state(record uint64) node.PowerState {
+	return [...]node.PowerState{node.PowerUnknown, node.PowerOn, node.PowerOff, node.PowerError}[record&3]
+}
+
+// PowerPolled judges one answer, in the driver's goroutine (P1, P3).
+func (e *entry) PowerPolled(hw node.PowerState, err error) {
+	asked, mode := e.asked, e.mode.Load()
+	e.busy.Store(false)
+	defer e.landed()
+	stats := &e.s.f.stats
+	if err != nil {
+		stats.failures.Add(1)
+		e.missed.Add(1)
+		if mode == modeSync {
+			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true}, sample: true})
+		}
+		return
+	}
+	if mode == modeSync && uint64(asked) == e.rev.Load() && e.record.Load() == code(hw)|cleanBit {
+		stats.matches.Add(1)
+		e.seen.Store(time.Now().UnixNano())
+		return
+	}
+	stats.samples.Add(1)
+	switch mode {
+	case modeSync:
+		e.send(&outcome{msg: node.SyncSample{Rev: asked, State: hw}, sample: true})
+	case modeRecover:
+		if hw == node.PowerOn || hw == node.PowerOff {
+			e.send(&outcome{msg: node.RecoverySample{Rev: asked, State: hw}, sample: true})
+		}
+	}
+}
+
+// landed counts an answer and wakes a Round that waits.
+func (e *entry) landed() {
+	e.s.flying.Add(-1)
+	if e.s.round.Load() {
+		select {
+		case e.s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (e *entry) send(o *outcome) { e.s.f.system.Root.Send(e.pid, o) }

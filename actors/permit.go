@@ -1,0 +1,112 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ferrite/bmc"
+	"ferrite/node"
+)
+
+// stamp is one moment on both clocks of a permit (S9).
+type stamp struct {
+	mono time.Time
+	boot time.Duration
+}
+
+func now() stamp { return stamp{time.Now(), boot()} }
+
+// within reports whether less than d has passed since the stamp, on both clocks.
+func (s stamp) within(d time.Duration) bool {
+	return !s.mono.IsZero() && time.Since(s.mono) < d && boot()-s.boot < d
+}
+
+// permit is the right to command one node's BMC under one operation (S9, S10).
+type permit struct {
+	f     *Fleet
+	uuid  string
+	op    string
+	owner node.Owner
+	from  stamp // the clock before the commit that granted it
+}
+
+var _ bmc.Permit = (*permit)(nil)
+
+// OK is check (1) of S10: a read index that began after the call, and the record still has this owner and operation.
+func (p *permit) OK(ctx context.Context) error {
+	if _, err := p.f.cfg.Store.ReadIndex(ctx); err != nil {
+		return fmt.Errorf("%w: %w", bmc.ErrPermit, err)
+	}
+	n, ok := p.f.cfg.Store.Node(p.uuid)
+	if !ok || n.Intent == nil || n.Intent.ID != p.op || n.Owner != p.owner {
+		p.f.stats.fenced.Add(1)
+		return fmt.Errorf("%w: node %s is no longer this conductor's under operation %s", bmc.ErrPermit, p.uuid, p.op)
+	}
+	if !p.Live() {
+		return fmt.Errorf("%w: its time is over", bmc.ErrPermit)
+	}
+	return nil
+}
+
+// Live is check (2) of S10: the deadline holds on both clocks.
+func (p *permit) Live() bool { return p.from.within(p.f.cfg.Policy.Valid) }
+
+// renewal asks the actor for one more commit under an operation.
+type renewal struct {
+	op   string
+	done chan<- error
+}
+
+// MsgName names the message.
+func (renewal) MsgName() string { return "RenewPermit" }
+
+// granted remembers when the newest commit under an operation was proposed.
+func (f *Fleet) granted(uuid, op string, at stamp) { f.grants.Store(uuid, grant{op, at}) }
+
+type grant struct {
+	op string
+	at stamp
+}
+
+// permit takes the right to command a node's BMC when its turn has come: free while the operation's newest commit is
+// younger than half of valid, else one CAS renews it (S9).
+func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*permit, error) {
+	op := n.Intent.ID
+	for range 4 {
+		if g, ok := f.grants.Load(n.UUID); ok {
+			g := g.(grant)
+			if g.op == op && g.at.within(f.cfg.Policy.Valid/2) {
+				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at}, nil
+			}
+		}
+		done := make(chan error, 1)
+		f.system.Root.Send(self, &outcome{msg: renewal{op: op, done: done}})
+		select {
+		case err := <-done:
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", bmc.ErrPermit, err)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return nil, fmt.Errorf("%w: it could not be renewed in time", bmc.ErrPermit)
+}
+
+// renew commits the operation once more; the answer goes to the effect that waits.
+func (a *nodeActor) renew(c actor.Context, r renewal) {
+	d, err := a.step(node.Meta{}, node.RenewPermit{Op: r.op})
+	if err != nil {
+		r.done <- err
+		return
+	}
+	q := &call{ctx: context.Background(), msg: node.RenewPermit{Op: r.op}, reply: make(chan reply, 1)}
+	go func() { rep := <-q.reply; r.done <- rep.err }()
+	a.submit(c, &pending{d: d, c: q})
+}

@@ -1,0 +1,35 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import "sync/atomic"
+
+// counters are what a fleet counts since its start.
+type counters struct {
+	actors, operations                         atomic.Int64
+	commits, conflicts, fenced                 atomic.Uint64
+	parked, lockRefusals, quarantined          atomic.Uint64
+	polls, matches, samples, failures, skipped atomic.Uint64
+}
+
+// Stats are a fleet's figures for metrics, benches and the demo.
+type Stats struct {
+	Actors, Operations                int64  // now
+	Commits, Conflicts, Fenced        uint64 // since start
+	Parked, LockRefusals, Quarantined uint64
+	Polls                             uint64 // power readings asked for by the sweep
+	Matches                           uint64 // answered and equal to the record: nothing else happened (P1)
+	Samples                           uint64 // answered and sent to the actor
+	Failures                          uint64 // not answered
+}
+
+// Stats reads the counters.
+func (f *Fleet) Stats() Stats {
+	s := &f.stats
+	return Stats{
+		Actors: s.actors.Load(), Operations: s.operations.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
+		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(),
+		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
+	}
+}

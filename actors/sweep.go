@@ -1,0 +1,236 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"ferrite/node"
+)
+
+// The wheel: one turn is twice the rounds of an interval, so that jitter never laps an entry.
+const (
+	roundTicks = 512
+	wheelSlots = 2 * roundTicks
+	jitterTick = roundTicks / 10 // +-10 %
+	minTick    = time.Millisecond
+	backOffMax = 15 * time.Minute
+)
+
+// Sweep reads the power of all nodes, each once an interval, at a phase of its own (hash of the node, +-10 %). An answer
+// that equals the record ends there: no message, no commit, no allocation (P1).
+type Sweep struct {
+	f        *Fleet
+	interval time.Duration
+	tick     time.Duration
+
+	mu      sync.Mutex // guards below
+	slots   [wheelSlots]*entry
+	all     map[string]*entry
+	now     uint64 // ticks since the start
+	started time.Time
+	closed  bool
+
+	flying atomic.Int64  // polls without an answer yet
+	round  atomic.Bool   // a Round waits for answers
+	wake   chan struct{} // holds 1
+}
+
+func newSweep(f *Fleet) *Sweep {
+	s := &Sweep{f: f, interval: f.cfg.SyncInterval, all: map[string]*entry{}, wake: make(chan struct{}, 1), started: time.Now()}
+	interval := s.interval
+	if interval <= 0 {
+		interval = f.cfg.RecoveryEvery // recovery goes on without power sync
+	}
+	s.tick = max(interval/roundTicks, minTick)
+	return s
+}
+
+// add takes a node in; its first reading comes at its phase of the coming interval.
+func (s *Sweep) add(n *node.Node, pid *actor.PID) *entry {
+	e := &entry{s: s, uuid: n.UUID, pid: pid, phase: uint64(phase(n.UUID))}
+	s.update(e, n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return e
+	}
+	s.all[n.UUID] = e
+	e.base = s.now - s.now%roundTicks + e.phase
+	if e.base <= s.now {
+		e.base += roundTicks
+	}
+	e.due = e.base
+	s.insert(e)
+	return e
+}
+
+// phase places a node within the interval: FNV-1a of its UUID.
+func phase(uuid string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(uuid) {
+		h = (h ^ uint32(uuid[i])) * 16777619
+	}
+	return h % roundTicks
+}
+
+func (s *Sweep) insert(e *entry) {
+	i := e.due % wheelSlots
+	e.next, e.prev = s.slots[i], nil
+	if e.next != nil {
+		e.next.prev = e
+	}
+	s.slots[i] = e
+}
+
+func (s *Sweep) unlink(e *entry) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else if i := e.due % wheelSlots; s.slots[i] == e {
+		s.slots[i] = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	}
+	e.next, e.prev = nil, nil
+}
+
+// remove takes a node out and gives its BMC back.
+func (s *Sweep) remove(e *entry) {
+	if e == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.all[e.uuid] == e {
+		delete(s.all, e.uuid)
+		s.unlink(e)
+	}
+	s.mu.Unlock()
+	e.release()
+}
+
+// update makes a node's record the one to compare with. Called by its actor after every commit.
+func (s *Sweep) update(e *entry, n *node.Node) {
+	e.expect(n)
+	d := s.f.driver(n, "power")
+	if d == nil {
+		return
+	}
+	e.recorded.Store(d.Caps.Recorded)
+	if d.Poller != nil && !d.Caps.Recorded && e.mode.Load() != modeSkip {
+		e.prepare(d.Poller, n)
+	}
+}
+
+// run turns the wheel until ctx ends.
+func (s *Sweep) run(ctx context.Context) {
+	s.mu.Lock()
+	s.started = time.Now()
+	s.now = 0
+	s.mu.Unlock()
+	t := time.NewTicker(max(s.tick, 5*time.Millisecond))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			s.advance(uint64(time.Since(s.started) / s.tick)) //nolint:gosec // never negative
+		}
+	}
+}
+
+// advance polls what is due up to a tick and puts it at its place in the next round.
+func (s *Sweep) advance(to uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if to > s.now+wheelSlots { // a suspended process: do not catch up turn by turn
+		s.now = to - wheelSlots
+	}
+	for s.now < to {
+		s.now++
+		for e := s.slots[s.now%wheelSlots]; e != nil; {
+			next := e.next
+			if e.due <= s.now {
+				s.unlink(e)
+				e.due = s.again(e)
+				s.insert(e)
+				e.poll()
+			}
+			e = next
+		}
+	}
+}
+
+// again is when an entry's turn comes next: its phase in the next round, or later while its BMC is given up on.
+func (s *Sweep) again(e *entry) uint64 {
+	if e.mode.Load() == modeRecover && s.f.cfg.RecoveryEvery > 0 {
+		wait := s.f.cfg.RecoveryEvery << min(e.missed.Load(), 8)
+		wait = min(wait, max(backOffMax, s.f.cfg.RecoveryEvery))
+		return s.now + max(1, min(uint64(wait/s.tick), 1<<40)) //nolint:gosec // positive
+	}
+	for e.base += roundTicks; e.base <= s.now; e.base += roundTicks { // turns missed while suspended are not made up for
+	}
+	j := uint64(rand.IntN(2*jitterTick + 1)) //nolint:gosec // spreads load, no secret
+	return max(e.base+j-min(jitterTick, e.base), s.now+1)
+}
+
+// close gives all BMCs back.
+func (s *Sweep) close() {
+	s.mu.Lock()
+	s.closed = true
+	all := s.all
+	s.all = map[string]*entry{}
+	s.mu.Unlock()
+	for _, e := range all {
+		e.release()
+	}
+}
+
+// Len is how many nodes the sweep knows.
+func (s *Sweep) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// Round reads all nodes once, as fast as window readings at a time allow, and waits for all answers: the sweep without
+// pacing, for benches. It returns how many were asked.
+func (s *Sweep) Round(ctx context.Context, window int64) int {
+	s.mu.Lock()
+	entries := make([]*entry, 0, len(s.all))
+	for _, e := range s.all {
+		entries = append(entries, e)
+	}
+	s.mu.Unlock()
+	return s.roundOf(ctx, entries, window)
+}
+
+func (s *Sweep) roundOf(ctx context.Context, entries []*entry, window int64) int {
+	s.round.Store(true)
+	defer s.round.Store(false)
+	asked := 0
+	wait := func(limit int64) {
+		for s.flying.Load() >= limit && ctx.Err() == nil {
+			select {
+			case <-s.wake:
+			case <-ctx.Done():
+			}
+		}
+	}
+	for _, e := range entries {
+		wait(window)
+		if e.poll() {
+			asked++
+		}
+	}
+	wait(1)
+	return asked
+}
