@@ -63,11 +63,7 @@ func (s *Sweep) add(n *node.Node, pid *actor.PID) *entry {
 		return e
 	}
 	s.all[n.UUID] = e
-	e.base = s.now - s.now%roundTicks + e.phase
-	if e.base <= s.now {
-		e.base += roundTicks
-	}
-	e.due = e.base
+	s.place(e)
 	s.insert(e)
 	return e
 }
@@ -118,7 +114,11 @@ func (s *Sweep) remove(e *entry) {
 
 // update makes a node's record the one to compare with. Called by its actor after every commit.
 func (s *Sweep) update(e *entry, n *node.Node) {
+	before := e.mode.Load()
 	e.expect(n)
+	if before == modeRecover && e.mode.Load() == modeSync {
+		s.reschedule(e) // its turn may be far away
+	}
 	d := s.f.driver(n, "power")
 	if d == nil {
 		return
@@ -127,6 +127,27 @@ func (s *Sweep) update(e *entry, n *node.Node) {
 	if d.Poller != nil && !d.Caps.Recorded && e.mode.Load() != modeSkip {
 		e.prepare(d.Poller, n)
 	}
+}
+
+// reschedule puts a node at its phase of the coming round.
+func (s *Sweep) reschedule(e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[e.uuid] != e {
+		return
+	}
+	s.unlink(e)
+	s.place(e)
+	s.insert(e)
+}
+
+// place finds an entry's next phase.
+func (s *Sweep) place(e *entry) {
+	e.base = s.now - s.now%roundTicks + e.phase
+	if e.base <= s.now {
+		e.base += roundTicks
+	}
+	e.due = e.base
 }
 
 // run turns the wheel until ctx ends.

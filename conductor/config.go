@@ -1,0 +1,94 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"ferrite/bmc/fake"
+	"ferrite/bmc/ipmi"
+	"ferrite/node"
+)
+
+// Config is what one conductor runs with. Defaults gives a lone conductor on loopback.
+type Config struct {
+	Name    string // stable name: reservation, conductor, publisher ids; default the host's name
+	DataDir string // log, state and cluster.key; made when missing
+	Key     []byte // 32 bytes, the cluster key; nil = read or make cluster.key in DataDir
+	Group   string // conductor_group
+	Version string // of the binary, for metrics and answers
+	Logger  *slog.Logger
+	Policy  node.Policy
+
+	APIListen      string       // host:port; port 0 = any
+	APIListener    net.Listener // instead of APIListen
+	APITLS         *tls.Config  // nil = plain HTTP
+	PublicEndpoint string       // base of links, "" = from the request
+	MaxLimit       int          // api max_limit
+	AuthStrategy   string       // "noauth" or "http_basic"
+	HtpasswdFile   string
+	PprofListen    string // loopback host:port, "" = off
+
+	NATSListen         string // embedded server; "" = none
+	NATSURL            string // existing NATS instead
+	NotificationLevel  string // "" = nothing is sent
+	NotificationFormat string // "bare" or "oslo"
+	Topics             []string
+
+	SyncInterval  time.Duration // sync_power_state_interval
+	RecoveryEvery time.Duration // power_failure_recovery_interval
+	LockRetry     time.Duration // node_locked_retry_attempts x node_locked_retry_interval
+	DrainTimeout  time.Duration // graceful_shutdown_timeout
+	ServeOn       time.Duration // how long requests are still served after /readyz has turned red
+
+	IPMI ipmi.Config
+	Fake fake.Config
+}
+
+// Defaults is a lone conductor as Ironic would configure it, with our differences.
+func Defaults() Config {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "ferrite"
+	}
+	return Config{
+		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000,
+		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
+		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
+		LockRetry: 3 * time.Second, DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
+	}
+}
+
+// Validate names the setting that cannot be.
+func (c Config) Validate() error {
+	switch {
+	case c.Name == "":
+		return fmt.Errorf("name is empty: wanted this conductor's stable name")
+	case c.DataDir == "":
+		return fmt.Errorf("data_dir is empty: wanted a folder for log and state")
+	case c.AuthStrategy != "noauth" && c.AuthStrategy != "http_basic":
+		return fmt.Errorf("auth_strategy is %q: wanted noauth or http_basic", c.AuthStrategy)
+	case c.AuthStrategy == "http_basic" && c.HtpasswdFile == "":
+		return fmt.Errorf("auth_strategy is http_basic, but htpasswd_file is empty: wanted a file of user:bcrypt lines")
+	case c.PprofListen != "" && !loopback(c.PprofListen):
+		return fmt.Errorf("pprof_listen is %q: wanted a loopback address", c.PprofListen)
+	default:
+		return nil
+	}
+}
+
+// loopback reports whether a listen address is reachable from this machine alone.
+func loopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
