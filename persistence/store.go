@@ -63,12 +63,15 @@ type Event struct {
 	Body    []byte
 }
 
-// Tx is one log entry: all of it or nothing. It needs at least one condition, unless it holds events alone (L2).
+// Tx is one log entry: all of it or nothing. It needs at least one condition, unless it holds events alone (L2). A key
+// may be named once among Put and Del. DelPrefix deletes every record of the kind whose ID begins with ID (a node's whole
+// history); it comes before the Puts. A Put over an existing record keeps Created.
 type Tx struct {
-	If     []Cond
-	Put    []Put
-	Del    []Key
-	Events []Event
+	If        []Cond
+	Put       []Put
+	Del       []Key
+	DelPrefix []Key
+	Events    []Event
 }
 
 // Outgoing is an event as the outbox hands it to a publisher, in order of (Rev, Index).
