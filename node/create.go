@@ -11,11 +11,13 @@ import (
 
 // create fills a new node in and stores it in enroll (available below 1.11, as the API asks for).
 func (s *step) create(m CreateNode) (Decision, error) {
-	op := m.MsgName()
-	n := m.Node.Clone()
+	op, n := m.MsgName(), m.Node.Clone()
 	s.n = n
 	if err := s.hardware(op, n, nil); err != nil {
-		return Decision{}, err
+		if kindOf(err) == NoHost { // found before the start event (spec notifications.md section 2)
+			return Decision{}, err
+		}
+		return s.refused("create", err)
 	}
 	if n.ProvisionState == "" {
 		n.ProvisionState = Enroll
@@ -72,18 +74,18 @@ func (s *step) hardware(op string, n *Node, changed []string) error {
 func (s *step) delete() (Decision, error) {
 	op, n := "DeleteNode", s.n
 	if n.Protected {
-		return s.refused(op, "delete", s.protected(op))
+		return s.refused("delete", s.protected(op))
 	}
 	if n.InstanceUUID != "" && !n.Maintenance {
-		return s.refused(op, "delete", refuse(op, n, Conflict, "Node %s is associated with instance %s: wanted none. Remove instance_uuid or set maintenance first.", n.UUID, n.InstanceUUID))
+		return s.refused("delete", refuse(op, n, Conflict, "Node %s is associated with instance %s: wanted none. Remove instance_uuid or set maintenance first.", n.UUID, n.InstanceUUID))
 	}
 	allowed := n.ProvisionState == Enroll || n.ProvisionState == Manageable || n.ProvisionState == AdoptFailed ||
 		n.ProvisionState == Available && s.env.Policy.DeleteAvailable || n.Maintenance
 	if !allowed {
-		return s.refused(op, "delete", refuse(op, n, Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: enroll, manageable, available, adopt failed, or set maintenance mode first.", n.UUID, n.ProvisionState))
+		return s.refused("delete", refuse(op, n, Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: enroll, manageable, available, adopt failed, or set maintenance mode first.", n.UUID, n.ProvisionState))
 	}
 	if err := s.locked(op); err != nil {
-		return s.refused(op, "delete", err)
+		return s.refused("delete", err)
 	}
 	s.notice(Notice{Action: "delete", Status: Start, API: true, Node: s.old})
 	if n.ConsoleEnabled {
@@ -98,10 +100,15 @@ func (s *step) delete() (Decision, error) {
 }
 
 // refused gives a refusal together with the start and error notices that Ironic sends for it (N1).
-func (s *step) refused(_, action string, err error) (Decision, error) {
-	d := Decision{}
-	for _, st := range []Status{Start, Failure} {
-		d.Notices = append(d.Notices, Notice{Object: "node", Action: action, Status: st, API: true, At: s.env.Now, Node: s.n})
+func (s *step) refused(action string, err error) (Decision, error) {
+	return Decision{Notices: RefusedNotices(s.env.Now, action, s.n)}, err
+}
+
+// RefusedNotices are the notices of a refused API operation (N1): start and error, both with the node as it was wanted.
+// Who commits uses them too, when only the store could tell that a name or an instance_uuid is taken.
+func RefusedNotices(at time.Time, action string, n *Node) []Notice {
+	return []Notice{
+		{Object: "node", Action: action, Status: Start, API: true, At: at, Node: n},
+		{Object: "node", Action: action, Status: Failure, API: true, At: at, Node: n},
 	}
-	return d, err
 }

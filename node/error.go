@@ -3,7 +3,10 @@
 
 package node
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Kind says what sort of refusal an Error is; the API's status follows from it by one table (httpapi).
 type Kind string
@@ -48,6 +51,15 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// kindOf is the kind of a refusal.
+func kindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Internal
+}
 
 func refuse(op string, n *Node, k Kind, format string, args ...any) *Error {
 	e := &Error{Op: op, Kind: k, Text: fmt.Sprintf(format, args...)}

@@ -14,42 +14,44 @@ type stateFacts struct {
 	Stuck    bool  // work that dies with its conductor and has no intent ends by event fail
 	Patch    bool  // PATCH is allowed while a target is set
 	NoSync   bool  // power sync passes by
+	Lookup   bool  // an agent may look its node up
+	Fast     bool  // an agent may look its node up with fast track
 	Events   map[string]State
 }
 
 // fsm is the whole provision state machine: one row a state, its events and where they lead (spec fsm.json, 30 states,
 // 93 transitions).
 var fsm = map[State]stateFacts{
-	Enroll:         {Stable: true, NoSync: true, Events: map[string]State{"manage": Verifying}},
-	Manageable:     {Stable: true, Events: map[string]State{"provide": Cleaning, "clean": Cleaning, "inspect": Inspecting, "adopt": Adopting}},
-	Available:      {Stable: true, Events: map[string]State{"deploy": Deploying, "manage": Manageable}},
+	Enroll:         {Stable: true, NoSync: true, Fast: true, Events: map[string]State{"manage": Verifying}},
+	Manageable:     {Stable: true, Fast: true, Events: map[string]State{"provide": Cleaning, "clean": Cleaning, "inspect": Inspecting, "adopt": Adopting}},
+	Available:      {Stable: true, Fast: true, Events: map[string]State{"deploy": Deploying, "manage": Manageable}},
 	Active:         {Stable: true, Events: map[string]State{"rebuild": Deploying, "delete": Deleting, "rescue": Rescuing, "service": Servicing}},
 	ErrorState:     {Stable: true, Patch: true, Events: map[string]State{"rebuild": Deploying, "delete": Deleting}},
 	Rescue:         {Stable: true, Events: map[string]State{"rescue": Rescuing, "delete": Deleting, "unrescue": Unrescuing}},
 	Verifying:      {Unstable: true, Stuck: true, Patch: true, Target: Manageable, Events: map[string]State{"done": Manageable, "fail": Enroll}},
-	Deploying:      {Unstable: true, Stuck: true, Target: Active, Events: map[string]State{"fail": DeployFailed, "wait": WaitCallBack, "hold": DeployHold, "done": Active}},
-	WaitCallBack:   {Unstable: true, Wait: true, NoSync: true, Target: Active, Events: map[string]State{"hold": DeployHold, "resume": Deploying, "fail": DeployFailed, "abort": DeployFailed, "delete": Deleting}},
+	Deploying:      {Unstable: true, Stuck: true, Target: Active, Lookup: true, Fast: true, Events: map[string]State{"fail": DeployFailed, "wait": WaitCallBack, "hold": DeployHold, "done": Active}},
+	WaitCallBack:   {Unstable: true, Wait: true, NoSync: true, Target: Active, Lookup: true, Fast: true, Events: map[string]State{"hold": DeployHold, "resume": Deploying, "fail": DeployFailed, "abort": DeployFailed, "delete": Deleting}},
 	DeployFailed:   {Failure: true, Patch: true, Target: Active, Events: map[string]State{"rebuild": Deploying, "deploy": Deploying, "delete": Deleting}},
 	DeployHold:     {Hold: true, Target: Active, Events: map[string]State{"unhold": WaitCallBack, "abort": DeployFailed}},
-	Cleaning:       {Unstable: true, Stuck: true, Target: Available, Events: map[string]State{"done": Available, "fail": CleanFailed, "wait": CleanWait, "hold": CleanHold, "manage": Manageable}},
-	CleanWait:      {Unstable: true, Wait: true, NoSync: true, Target: Available, Events: map[string]State{"fail": CleanFailed, "abort": CleanFailed, "hold": CleanHold, "resume": Cleaning}},
+	Cleaning:       {Unstable: true, Stuck: true, Target: Available, Lookup: true, Fast: true, Events: map[string]State{"done": Available, "fail": CleanFailed, "wait": CleanWait, "hold": CleanHold, "manage": Manageable}},
+	CleanWait:      {Unstable: true, Wait: true, NoSync: true, Target: Available, Lookup: true, Fast: true, Events: map[string]State{"fail": CleanFailed, "abort": CleanFailed, "hold": CleanHold, "resume": Cleaning}},
 	CleanFailed:    {Failure: true, Patch: true, Target: Available, Events: map[string]State{"manage": Manageable}},
 	CleanHold:      {Hold: true, Target: Available, Events: map[string]State{"abort": CleanFailed, "unhold": CleanWait}},
 	Deleting:       {Unstable: true, Stuck: true, Target: Available, Events: map[string]State{"fail": ErrorState, "clean": Cleaning}},
-	Inspecting:     {Unstable: true, Stuck: true, Patch: true, Target: Manageable, Events: map[string]State{"done": Manageable, "fail": InspectFailed, "wait": InspectWait}},
+	Inspecting:     {Unstable: true, Stuck: true, Patch: true, Target: Manageable, Lookup: true, Fast: true, Events: map[string]State{"done": Manageable, "fail": InspectFailed, "wait": InspectWait}},
 	InspectFailed:  {Failure: true, Patch: true, Target: Manageable, Events: map[string]State{"manage": Manageable, "inspect": Inspecting}},
-	InspectWait:    {Unstable: true, Wait: true, Patch: true, Target: Manageable, Events: map[string]State{"done": Manageable, "fail": InspectFailed, "abort": InspectFailed, "resume": Inspecting}},
+	InspectWait:    {Unstable: true, Wait: true, Patch: true, Target: Manageable, Lookup: true, Fast: true, Events: map[string]State{"done": Manageable, "fail": InspectFailed, "abort": InspectFailed, "resume": Inspecting}},
 	Adopting:       {Unstable: true, Stuck: true, Target: Active, Events: map[string]State{"done": Active, "fail": AdoptFailed}},
 	AdoptFailed:    {Failure: true, Patch: true, NoSync: true, Target: Active, Events: map[string]State{"adopt": Adopting, "manage": Manageable}},
-	Rescuing:       {Unstable: true, Stuck: true, Target: Rescue, Events: map[string]State{"done": Rescue, "wait": RescueWait, "fail": RescueFailed}},
-	RescueWait:     {Unstable: true, Wait: true, Target: Rescue, Events: map[string]State{"resume": Rescuing, "fail": RescueFailed, "abort": RescueFailed, "delete": Deleting}},
+	Rescuing:       {Unstable: true, Stuck: true, Target: Rescue, Lookup: true, Fast: true, Events: map[string]State{"done": Rescue, "wait": RescueWait, "fail": RescueFailed}},
+	RescueWait:     {Unstable: true, Wait: true, Target: Rescue, Lookup: true, Fast: true, Events: map[string]State{"resume": Rescuing, "fail": RescueFailed, "abort": RescueFailed, "delete": Deleting}},
 	RescueFailed:   {Failure: true, Patch: true, Target: Rescue, Events: map[string]State{"rescue": Rescuing, "unrescue": Unrescuing, "delete": Deleting}},
 	Unrescuing:     {Unstable: true, Stuck: true, Target: Active, Events: map[string]State{"done": Active, "fail": UnrescueFailed}},
 	UnrescueFailed: {Failure: true, Patch: true, Target: Active, Events: map[string]State{"rescue": Rescuing, "unrescue": Unrescuing, "delete": Deleting}},
-	Servicing:      {Unstable: true, Stuck: true, Target: Active, Events: map[string]State{"done": Active, "fail": ServiceFailed, "wait": ServiceWait, "hold": ServiceHold}},
-	ServiceWait:    {Unstable: true, Wait: true, Target: Active, Events: map[string]State{"hold": ServiceHold, "resume": Servicing, "fail": ServiceFailed, "abort": ServiceFailed, "delete": Deleting}},
+	Servicing:      {Unstable: true, Stuck: true, Target: Active, Fast: true, Events: map[string]State{"done": Active, "fail": ServiceFailed, "wait": ServiceWait, "hold": ServiceHold}},
+	ServiceWait:    {Unstable: true, Wait: true, Target: Active, Lookup: true, Fast: true, Events: map[string]State{"hold": ServiceHold, "resume": Servicing, "fail": ServiceFailed, "abort": ServiceFailed, "delete": Deleting}},
 	ServiceFailed:  {Failure: true, Patch: true, Target: Active, Events: map[string]State{"service": Servicing, "rescue": Rescuing, "wait": ServiceWait, "hold": ServiceHold, "delete": Deleting, "abort": Active}},
-	ServiceHold:    {Hold: true, Patch: true, Target: Active, Events: map[string]State{"service": Servicing, "unhold": ServiceWait, "fail": ServiceFailed, "abort": ServiceFailed}},
+	ServiceHold:    {Hold: true, Patch: true, Target: Active, Fast: true, Events: map[string]State{"service": Servicing, "unhold": ServiceWait, "fail": ServiceFailed, "abort": ServiceFailed}},
 }
 
 // verb is one target of PUT states/provision (spec fsm.json verbs).

@@ -114,6 +114,7 @@ func powerEffect(n *Node, target PowerState, phase string, timeout time.Duration
 func (s *step) powerDone(m Done) (Decision, error) {
 	n, i := s.n, s.n.Intent
 	target := i.Target
+	s.powerChanged(m)
 	switch {
 	case m.ReadErr != "":
 		if target.IsReboot() {
@@ -128,13 +129,8 @@ func (s *step) powerDone(m Done) (Decision, error) {
 	case target.IsReboot() && (i.Phase == "off" || i.Phase == "soft off"):
 		s.next(powerEffect(n, target, "on", i.Timeout))
 	default:
-		if m.Already {
+		if m.Already && !target.IsReboot() {
 			n.LastError = ""
-		} else {
-			s.powerChanged()
-		}
-		if target != PowerOn {
-			n.DriverInternalInfo = wipeAgent(n.DriverInternalInfo)
 		}
 		n.PowerState, n.TargetPowerState = target.Final(), ""
 		s.closePower()
@@ -143,9 +139,18 @@ func (s *step) powerDone(m Done) (Decision, error) {
 	return s.commit()
 }
 
-// powerChanged records when the power state last changed through us (spec power.md section 2 row 5).
-func (s *step) powerChanged() {
-	s.n.DriverInternalInfo = With(s.n.DriverInternalInfo, "last_power_state_change", s.env.Now.UTC().Format("2006-01-02T15:04:05.000000"))
+// powerChanged records what a power command entails, be it that it failed (spec power.md section 2 rows 5, 6): when the
+// state was last changed through us, and that the agent of the machine is gone. Where the first read failed or found
+// the wanted state, no command was sent (rows 4a, 4b); a reboot has no such read.
+func (s *step) powerChanged(m Done) {
+	n, target := s.n, s.n.Intent.Target
+	sent := target.IsReboot() || m.ReadErr == "" && !m.Already
+	if sent {
+		n.DriverInternalInfo = With(n.DriverInternalInfo, "last_power_state_change", s.env.Now.UTC().Format("2006-01-02T15:04:05.000000"))
+	}
+	if target != PowerOn && (sent || m.Already) {
+		n.DriverInternalInfo = wipeAgent(n.DriverInternalInfo)
+	}
 }
 
 // powerFailed ends a power action: power_state stays, no maintenance (spec power.md section 2 row 10, section 11).

@@ -42,6 +42,9 @@ func (s *step) syncSample(m SyncSample) (Decision, error) {
 	switch {
 	case m.Failed || m.State == PowerError: // row 2
 		if exhausted {
+			if m.Failed {
+				m.State = PowerUnknown
+			}
 			return s.retriesExceeded(m.State, m.Err, fails)
 		}
 		return s.counter(fails)
@@ -116,7 +119,7 @@ func quoteState(p PowerState) string {
 // recovery ends a power failure: the BMC answers again (spec power.md section 7). last_error and the counter are left
 // to the next matching sync.
 func (s *step) recovery(m RecoverySample) (Decision, error) {
-	if m.Rev != s.old.Rev || !Recovering(s.n) || m.State == PowerError {
+	if m.Rev != s.old.Rev || !Recovering(s.n) || m.State == PowerError || s.env.Facts.PowerInvalid != "" {
 		return Decision{}, nil
 	}
 	s.n.Maintenance, s.n.MaintenanceReason, s.n.Fault = false, "", ""

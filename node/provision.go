@@ -29,7 +29,11 @@ func (s *step) provision(m SetProvision) (Decision, error) {
 	if !ok {
 		return s.d, refuse(op, n, Invalid, "The requested action %q could not be understood.", m.Verb)
 	}
-	if n.Maintenance && (v.Event == "deploy" || v.Event == "rebuild") {
+	minor := s.env.Meta.Minor
+	if minor != 0 && minor < v.Since {
+		return s.d, tooOld(op, n, m.Verb, v.Since)
+	}
+	if n.Maintenance && (m.Verb == "active" || m.Verb == "rebuild") {
 		return s.d, s.inMaintenance(op)
 	}
 	if _, legal := Next(n.ProvisionState, v.Event); !legal || internalEvent(n.ProvisionState, v.Event) {
@@ -37,6 +41,9 @@ func (s *step) provision(m SetProvision) (Decision, error) {
 			return s.d, err
 		}
 		return s.d, refuse(op, n, Invalid, "The requested action %q can not be performed on node %q while it is in state %q.", m.Verb, n.UUID, n.ProvisionState)
+	}
+	if since := v.States[n.ProvisionState]; minor != 0 && minor < since {
+		return s.d, tooOld(op, n, m.Verb, since)
 	}
 	if n.Protected && (v.Event == "delete" || v.Event == "rebuild") {
 		return s.d, s.protected(op)
@@ -59,6 +66,10 @@ func (s *step) provision(m SetProvision) (Decision, error) {
 // internalEvent reports events that share a verb's name but belong to a flow under way.
 func internalEvent(s State, event string) bool {
 	return s == Cleaning && event == "manage" || s == Deleting && event == "clean"
+}
+
+func tooOld(op string, n *Node, verb string, since int) error {
+	return refuse(op, n, NotAcceptable, "Action %q on node %q in state %q was not requested with a high enough API version: wanted 1.%d or later.", verb, n.UUID, n.ProvisionState, since)
 }
 
 func (s *step) inMaintenance(op string) error {
@@ -102,14 +113,18 @@ func (s *step) startProvide(op string, _ SetProvision) error {
 
 // autoSteps are the steps of automated cleaning, none where it is off (spec fsm.json automated_clean).
 func (s *step) autoSteps() []StepSpec {
-	on := s.env.Policy.AutomatedClean
-	if s.n.AutomatedClean != nil {
-		on = *s.n.AutomatedClean
-	}
-	if !on {
+	if !s.autoCleans() {
 		return nil
 	}
 	return s.env.Facts.CleanSteps
+}
+
+// autoCleans reports whether automated cleaning is on: the node's word comes before the policy's.
+func (s *step) autoCleans() bool {
+	if s.n.AutomatedClean != nil {
+		return *s.n.AutomatedClean
+	}
+	return s.env.Policy.AutomatedClean
 }
 
 // openCleaning starts the steps of a node that has just come to cleaning.
@@ -152,6 +167,9 @@ func (s *step) startDeploy(op string, m SetProvision) error {
 	verb := VerbDeploy
 	if m.Verb == "rebuild" {
 		verb = VerbRebuild
+	}
+	if n.Maintenance { // target "deploy" comes here with it
+		return s.inMaintenance(op)
 	}
 	if d := n.Interfaces["deploy"]; d != "fake" {
 		return refuse(op, n, Invalid, "Failed to validate deploy or power info for node %s. Error: deploy interface %q is not built yet; wanted \"fake\".", n.UUID, d)
@@ -268,7 +286,8 @@ func (s *step) startAbort(op string, _ SetProvision) error {
 		return err
 	}
 	s.fail(historyType(from), "%s was aborted by request of %s while in state %q.", flowName(from), by(s.env.Meta.By), from)
-	n.CleanStep, n.DeployStep, n.ServiceStep = map[string]any{}, map[string]any{}, map[string]any{}
+	n.CleanStep, n.DeployStep, n.ServiceStep = nil, nil, nil
+	s.d.Notices[len(s.d.Notices)-1].Node = nil // it tells last_error too
 	return nil
 }
 

@@ -12,20 +12,16 @@ func (s *step) activated() (Decision, error) {
 	if n.Intent != nil {
 		return s.resume()
 	}
-	if !fsm[n.ProvisionState].Stuck {
+	// No intent, but something on the way: nobody knows how far it came (older records, a restored backup).
+	lost := n.TargetPowerState
+	n.TargetPowerState = ""
+	if fsm[n.ProvisionState].Stuck {
+		return s.failFlow("", "The %s state can't be resumed by conductor %s: no operation is recorded for it. Moving to fail state.", n.ProvisionState, s.env.Self.Name)
+	}
+	if lost == "" {
 		return Decision{}, nil
 	}
-	// No intent, but a state on the way: nobody knows how far it came (older records, a restored backup).
-	kind, state := historyType(n.ProvisionState), n.ProvisionState
-	target := State("")
-	if n.TargetProvisionState == Manageable && state == Cleaning {
-		target = Manageable
-	}
-	if err := s.event("fail", false, target); err != nil {
-		return Decision{}, err
-	}
-	s.fail(kind, "The %s state can't be resumed by conductor %s: no operation is recorded for it. Moving to fail state.", state, s.env.Self.Name)
-	s.d.Notices[len(s.d.Notices)-1].Node = nil
+	s.fail("takeover", "Pending power operation towards '%s' was aborted at the start of conductor %s: no operation is recorded for it.", lost, s.env.Self.Name)
 	return s.commit()
 }
 
@@ -50,8 +46,8 @@ func (s *step) resume() (Decision, error) {
 	return s.commit()
 }
 
-// touchesBMC reports whether an effect sends mutating commands, for which a foreign permit must have ended.
-func touchesBMC(e Effect) bool { return e.Kind == DrivePower || e.Kind == SetBoot || e.Kind == SendNMI }
+// touchesBMC reports whether an effect may send mutating commands, for which a foreign permit must have ended.
+func touchesBMC(e Effect) bool { return e.Kind != None && e.Kind != Verify }
 
 // effectAgain is the effect of the phase that the intent is in, with a read first wherever that is possible.
 func (s *step) effectAgain() (Effect, error) {
@@ -96,28 +92,30 @@ func (s *step) unknownOutcome(from Owner) (Decision, error) {
 	return s.commit()
 }
 
-// release ends the open operation by force (S13); the caller has waited for foreign permits to end.
+// release ends the open operation by force and lifts a quarantine (S13); the caller has waited for foreign permits to
+// end.
 func (s *step) release() (Decision, error) {
 	n, i := s.n, s.n.Intent
-	if i == nil {
-		return s.d, refuse("Release", n, Conflict, "node %s has no operation under way: nothing to release", n.UUID)
+	if i == nil && n.Quarantined == "" {
+		return Decision{}, refuse("Release", n, Conflict, "node %s has no operation under way and is not quarantined: nothing to release", n.UUID)
 	}
 	n.Owner = Owner{Name: s.env.Self.Name, Incarnation: s.env.Self.Incarnation, Epoch: n.Owner.Epoch + 1}
+	if was := n.Quarantined; was != "" {
+		n.Quarantined = ""
+		s.history("conductor", fmt.Sprintf("quarantine was lifted by force by %s; its cause was: %s", by(s.env.Meta.By), was), false)
+	}
+	if i == nil {
+		return s.commit()
+	}
 	text := fmt.Sprintf("operation %q (phase %q) was released by force by %s", i.Verb, i.Phase, by(s.env.Meta.By))
 	if i.Verb == VerbPower {
 		s.powerFailed(i.Target, text)
 		return s.commit()
 	}
-	state := n.ProvisionState
+	if fsm[n.ProvisionState].Stuck && i.Verb != VerbBoot && i.Verb != VerbNMI {
+		return s.failFlow("", "%s", text)
+	}
 	n.Intent = nil
-	if fsm[state].Stuck {
-		if err := s.event("fail", false, ""); err != nil {
-			return Decision{}, err
-		}
-	}
 	s.fail("conductor", "%s", text)
-	for k := range s.d.Notices {
-		s.d.Notices[k].Node = nil
-	}
 	return s.commit()
 }

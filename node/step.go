@@ -5,7 +5,6 @@ package node
 
 import (
 	"fmt"
-	"reflect"
 	"time"
 )
 
@@ -15,11 +14,9 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 	s := &step{env: env, old: n}
 	if n != nil {
 		s.n = n.Clone()
-		if n.Quarantined != "" {
-			if _, ok := m.(DeleteNode); !ok {
-				return Decision{}, refuse(m.MsgName(), n, Quarantined,
-					"node %s is quarantined because its rules failed: %s; wanted a healthy node; delete and enroll it again, or update Ferrite", n.UUID, n.Quarantined)
-			}
+		if n.Quarantined != "" && !passesQuarantine(m) {
+			return Decision{}, refuse(m.MsgName(), n, Quarantined,
+				"node %s is quarantined because its rules failed: %s; wanted a healthy node; release it by force, or delete and enroll it again", n.UUID, n.Quarantined)
 		}
 	}
 	if n == nil {
@@ -66,6 +63,16 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 	}
 }
 
+// passesQuarantine reports the two messages that lead out of quarantine (S13).
+func passesQuarantine(m Msg) bool {
+	switch m.(type) {
+	case DeleteNode, Release:
+		return true
+	default:
+		return false
+	}
+}
+
 // step is one Step under way: the node being written and the decision being made.
 type step struct {
 	env Env
@@ -95,7 +102,7 @@ func (s *step) commit() (Decision, error) {
 
 // own makes this conductor the owner if it is not: an idle node's first write claims it (S4).
 func (s *step) own() {
-	if s.n.Owner.Name != s.env.Self.Name || s.n.Owner.Incarnation != s.env.Self.Incarnation {
+	if !s.mine(s.n.Owner) {
 		s.n.Owner = Owner{Name: s.env.Self.Name, Incarnation: s.env.Self.Incarnation, Epoch: s.n.Owner.Epoch + 1}
 	}
 	if s.n.Intent != nil {
@@ -103,21 +110,23 @@ func (s *step) own() {
 	}
 }
 
-// outerChanged reports whether a client could see a difference (P7: claims, intents and counters are not one).
-func outerChanged(a, b *Node) bool {
-	x, y := *a, *b
-	for _, n := range []*Node{&x, &y} {
-		n.Owner, n.Intent, n.SyncFails, n.Outer, n.UpdatedAt, n.Rev, n.Created = Owner{}, nil, 0, 0, time.Time{}, 0, 0
-	}
-	return !reflect.DeepEqual(x, y)
+// mine reports whether an owner is this conductor in its present life.
+func (s *step) mine(o Owner) bool {
+	return o.Name == s.env.Self.Name && o.Incarnation == s.env.Self.Incarnation
 }
 
-// open starts an operation: its intent and its first effect (S8).
+// open starts an operation: its intent and its first effect (S8). Notices of this step show the node reserved, as it is
+// from now on.
 func (s *step) open(i Intent, e Effect) {
 	i.ID, i.Since, i.Phased = s.env.ID, s.env.Now, s.env.Now
 	i.By, i.Request = s.env.Meta.By, s.env.Meta.RequestID
 	i.Phase, i.Class = e.Phase, e.Class
 	s.n.Intent = &i
+	for k := range s.d.Notices {
+		if shown := s.d.Notices[k].Node; shown != nil {
+			shown.Intent = s.n.Intent
+		}
+	}
 	e.Op = i.ID
 	s.d.Effects = append(s.d.Effects, e)
 }
@@ -215,7 +224,7 @@ func (s *step) event(ev string, work bool, target State) error {
 // inspectionTimes follows spec fsm.json inspection_times.
 func (s *step) inspectionTimes(from, to State) {
 	switch {
-	case to == Inspecting && from != InspectWait:
+	case to == Inspecting:
 		s.n.InspectionStartedAt, s.n.InspectionFinishedAt = s.env.Now, time.Time{}
 	case (from == Inspecting || from == InspectWait) && to == Manageable:
 		s.n.InspectionFinishedAt, s.n.InspectionStartedAt = s.env.Now, time.Time{}

@@ -53,6 +53,9 @@ func (s *step) update(m UpdateNode) (Decision, error) {
 	}
 	s.assign(m)
 	if err := s.patchRules(op, m); err != nil {
+		if kindOf(err) == NoHost { // found before the start event (spec notifications.md section 2)
+			return Decision{}, err
+		}
 		return s.refusedUpdate(m, err)
 	}
 	s.sideEffects(m)
@@ -65,8 +68,7 @@ func (s *step) update(m UpdateNode) (Decision, error) {
 // refusedUpdate tells a refused PATCH: its notices show the new values, which are not stored.
 func (s *step) refusedUpdate(m UpdateNode, err error) (Decision, error) {
 	s.assign(m)
-	d, err := s.refused(m.MsgName(), "update", err)
-	return d, err
+	return s.refused("update", err)
 }
 
 // assign copies the changed fields.
@@ -114,8 +116,8 @@ func (s *step) patchRules(op string, m UpdateNode) error {
 			kinds = append(kinds, kind)
 		}
 	}
-	if (len(kinds) > 0 || changed("driver") && a.Driver != b.Driver) && !free && !a.Maintenance {
-		return refuse(op, a, Conflict, "Cannot change driver or interfaces of node %s while it is in state %q: wanted one of %q, or maintenance.", a.UUID, a.ProvisionState, loose)
+	if len(kinds) > 0 && !free && !a.Maintenance {
+		return refuse(op, a, Conflict, "Cannot change interfaces of node %s while it is in state %q: wanted one of %q, or maintenance.", a.UUID, a.ProvisionState, loose)
 	}
 	if changed("driver") {
 		if m.ResetInterfaces {
@@ -194,7 +196,7 @@ func (s *step) maintenance(m SetMaintenance) (Decision, error) {
 		n.MaintenanceReason, n.Fault = "", ""
 	}
 	if err := s.locked(m.MsgName()); err != nil {
-		return s.refused(m.MsgName(), "maintenance_set", err)
+		return s.refused("maintenance_set", err)
 	}
 	s.notice(Notice{Action: "maintenance_set", Status: Start, API: true, Node: s.snap()})
 	s.notice(Notice{Action: "maintenance_set", Status: End, API: true})
@@ -205,7 +207,7 @@ func (s *step) maintenance(m SetMaintenance) (Decision, error) {
 func (s *step) setTraits(m SetTraits) (Decision, error) {
 	s.n.Traits = m.Traits
 	if err := s.locked(m.MsgName()); err != nil {
-		return s.refused(m.MsgName(), "update", err)
+		return s.refused("update", err)
 	}
 	s.notice(Notice{Action: "update", Status: Start, API: true, Node: s.snap()})
 	s.notice(Notice{Action: "update", Status: End, API: true})
