@@ -208,6 +208,12 @@ func (w *world) wait(id, what string, ok func(*node.Node) bool) *node.Node {
 	}
 }
 
+// round sweeps once, after the actor has taken in all that the store has told it.
+func (w *world) round(id string) int {
+	_, _ = w.do(id, node.RenewPermit{Op: "none"}) // refused, in its turn
+	return w.f.Sweep().Round(context.Background(), 10)
+}
+
 func idle(n *node.Node) bool { return n.Intent == nil }
 
 // events lists the notifications of a node in order, without the family's common beginning.
@@ -403,7 +409,7 @@ func TestSweepMatchesWithoutACommit(t *testing.T) { // P1
 	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
 	before := w.store.Stats().Transactions
 	for range 5 {
-		if got := w.f.Sweep().Round(context.Background(), 10); got != 1 {
+		if got := w.round(id); got != 1 {
 			t.Fatalf("round asked %d nodes, wanted 1", got)
 		}
 	}
@@ -421,12 +427,12 @@ func TestSweepForcesThePowerBack(t *testing.T) { // P4
 	w.must(id, node.SetProvision{Verb: "manage"})
 	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
 	w.m.set(func() { w.m.power = node.PowerOn }) // behind our back
-	w.f.Sweep().Round(context.Background(), 10)
+	w.round(id)
 	w.wait(id, "a forced operation", func(n *node.Node) bool { return n.SyncFails == 1 && idle(n) })
 	if got := w.m.sent(); got != "[off]" {
 		t.Errorf("commands %s, wanted [off]", got)
 	}
-	w.f.Sweep().Round(context.Background(), 10)
+	w.round(id)
 	n := w.wait(id, "counter 0", func(n *node.Node) bool { return n.SyncFails == 0 })
 	if n.PowerState != node.PowerOff {
 		t.Errorf("%+v", n)
@@ -442,7 +448,7 @@ func TestSweepCorrectsTheRecordWithoutForce(t *testing.T) {
 	w.must(id, node.SetProvision{Verb: "manage"})
 	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
 	w.m.set(func() { w.m.power = node.PowerOn })
-	w.f.Sweep().Round(context.Background(), 10)
+	w.round(id)
 	w.wait(id, "corrected", func(n *node.Node) bool { return n.PowerState == node.PowerOn })
 	ev := w.events(id)
 	if ev[len(ev)-1] != "node.power_state_corrected.success" || w.m.sent() != "[]" {
@@ -457,7 +463,7 @@ func TestDeadBMCGoesToMaintenanceAndComesBack(t *testing.T) {
 	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
 	w.m.set(func() { w.m.readErr = errors.New("no answer") })
 	for i := 1; i <= 4; i++ {
-		w.f.Sweep().Round(context.Background(), 10)
+		w.round(id)
 		w.wait(id, fmt.Sprintf("%d failures", i), func(n *node.Node) bool { return n.SyncFails == i })
 	}
 	n, _ := w.store.Node(id)
@@ -465,7 +471,7 @@ func TestDeadBMCGoesToMaintenanceAndComesBack(t *testing.T) {
 		t.Fatalf("after 4 failures: %+v", n)
 	}
 	w.m.set(func() { w.m.readErr = nil })
-	w.f.Sweep().Round(context.Background(), 10)
+	w.round(id)
 	n = w.wait(id, "recovery", func(n *node.Node) bool { return !n.Maintenance })
 	if n.Fault != "" || n.PowerState != node.PowerOff {
 		t.Errorf("after recovery: %+v", n)
