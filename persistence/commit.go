@@ -1,0 +1,272 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"ferrite/node"
+)
+
+// groupSize is how many transactions the committer hands to the log in one go; settleTime bounds the search for an
+// unknown outcome.
+const (
+	groupSize  = 256
+	settleTime = 2 * time.Second
+)
+
+// proposal is a transaction on its way.
+type proposal struct {
+	entry  *entry
+	data   []byte
+	done   func(node.Rev, error)
+	state  atomic.Int32 // waiting, sent or withdrawn
+	future raft.ApplyFuture
+}
+
+const (
+	waiting int32 = iota
+	sent
+	withdrawn
+)
+
+func (p *proposal) withdraw() bool { return p.state.CompareAndSwap(waiting, withdrawn) }
+
+// committer feeds proposals to the log in the order of their arrival. One goroutine sends, so that whatever is pending
+// becomes one write of the log file; one settles, in log order.
+type committer struct {
+	s        *Raft
+	inflight chan *proposal
+	ended    sync.WaitGroup
+
+	mu      sync.Mutex // guards the fields below
+	wake    sync.Cond
+	pending []*proposal
+	closed  bool
+}
+
+func newCommitter(s *Raft) *committer {
+	c := &committer{s: s, inflight: make(chan *proposal, 2*groupSize)}
+	c.wake.L = &c.mu
+	c.ended.Go(c.send)
+	c.ended.Go(c.settle)
+	return c
+}
+
+func (c *committer) add(p *proposal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	c.pending = append(c.pending, p)
+	c.wake.Signal()
+	return nil
+}
+
+// close refuses later proposals and waits until those before are settled, or limit has passed.
+func (c *committer) close(limit time.Duration) {
+	c.mu.Lock()
+	c.closed = true
+	c.wake.Signal()
+	c.mu.Unlock()
+	done := make(chan struct{})
+	go func() { c.ended.Wait(); close(done) }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+func (c *committer) send() {
+	defer close(c.inflight)
+	for {
+		group := c.take()
+		if group == nil {
+			return
+		}
+		for _, p := range group {
+			if p.state.CompareAndSwap(waiting, sent) {
+				p.future = c.s.raft.Apply(p.data, 0)
+				c.inflight <- p
+			}
+		}
+	}
+}
+
+// take waits for proposals; nil = closed and nothing left.
+func (c *committer) take() []*proposal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) == 0 {
+		if c.closed {
+			return nil
+		}
+		c.wake.Wait()
+	}
+	n := min(len(c.pending), groupSize)
+	group := c.pending[:n:n]
+	c.pending = c.pending[n:]
+	if len(c.pending) == 0 {
+		c.pending = nil
+	}
+	return group
+}
+
+func (c *committer) settle() {
+	for p := range c.inflight {
+		err := p.future.Error()
+		if err == nil {
+			out, _ := p.future.Response().(outcome)
+			if out.err != nil {
+				out.rev = 0
+			}
+			p.done(out.rev, out.err)
+			continue
+		}
+		c.s.failed(p, err)
+	}
+}
+
+// failed answers a proposal that the log did not confirm.
+func (s *Raft) failed(p *proposal, err error) {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		p.done(0, notWritten(err))
+	case errors.Is(err, raft.ErrRaftShutdown):
+		p.done(0, fmt.Errorf("%w: %w", ErrUnknown, ErrClosed))
+	default:
+		s.background.Go(func() {
+			rev, known := s.lookFor(p.entry)
+			p.done(rev, errors.Join(known, notIf(known != nil, err)))
+		})
+	}
+}
+
+func notIf(cond bool, err error) error {
+	if cond {
+		return err
+	}
+	return nil
+}
+
+// lookFor settles an unknown outcome: after a read index, mine among the ids of the records means committed; a
+// condition that still holds means not written (L2).
+func (s *Raft) lookFor(e *entry) (node.Rev, error) {
+	ctx, cancel := context.WithTimeout(s.life, settleTime)
+	defer cancel()
+	for {
+		_, err := s.ReadIndex(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrNoQuorum) {
+			return 0, ErrUnknown
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ErrUnknown
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if rev, ok := s.wrote(e); ok {
+		return rev, nil
+	}
+	if s.untouched(e) {
+		return 0, ErrNoQuorum
+	}
+	return 0, ErrUnknown
+}
+
+// Submit implements Store. The calls of done come in log order.
+func (s *Raft) Submit(tx Tx, done func(node.Rev, error)) {
+	if _, err := s.submit(tx, done); err != nil {
+		s.background.Go(func() { done(0, err) })
+	}
+}
+
+func (s *Raft) submit(tx Tx, done func(node.Rev, error)) (*proposal, error) {
+	if err := s.stopped(); err != nil {
+		return nil, err
+	}
+	if s.low.Load() && len(tx.Put)+len(tx.Events) > 0 {
+		return nil, ErrDiskLow
+	}
+	e, err := s.codec.prepare(tx)
+	if err != nil {
+		return nil, err
+	}
+	return s.enqueue(e, done)
+}
+
+func (s *Raft) enqueue(e *entry, done func(node.Rev, error)) (*proposal, error) {
+	if _, err := rand.Read(e.id[:]); err != nil {
+		return nil, err
+	}
+	e.at = s.cfg.Clock().UnixNano()
+	p := &proposal{entry: e, data: e.encode(), done: done}
+	if len(p.data) > maxEntry {
+		return nil, ErrTooBig
+	}
+	return p, s.committer.add(p)
+}
+
+// Commit implements Store. When ctx ends before the transaction was handed to the log, nothing was written: the error
+// is ErrNoQuorum and the context's. When it ends later, the log's answer is awaited for two seconds more.
+func (s *Raft) Commit(ctx context.Context, tx Tx) (node.Rev, error) {
+	return s.wait(ctx, func(done func(node.Rev, error)) (*proposal, error) { return s.submit(tx, done) })
+}
+
+// propose commits an entry of the store's own.
+func (s *Raft) propose(ctx context.Context, e *entry) (node.Rev, error) {
+	return s.wait(ctx, func(done func(node.Rev, error)) (*proposal, error) { return s.enqueue(e, done) })
+}
+
+func (s *Raft) wait(ctx context.Context, send func(func(node.Rev, error)) (*proposal, error)) (node.Rev, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, notWritten(err)
+	}
+	ch := make(chan outcome, 1)
+	p, err := send(func(rev node.Rev, err error) { ch <- outcome{rev, err} })
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case out := <-ch:
+		return out.rev, out.err
+	case <-ctx.Done():
+	}
+	if p.withdraw() {
+		return 0, notWritten(ctx.Err())
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case out := <-ch:
+		return out.rev, out.err
+	case <-timer.C:
+	}
+	if rev, ok := s.wrote(p.entry); ok {
+		return rev, nil
+	}
+	return 0, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+}
+
+// SetCursor implements Store. It passes a low disk: it is what lets the outbox shrink.
+func (s *Raft) SetCursor(ctx context.Context, name string, rev node.Rev, index int) error {
+	if err := s.stopped(); err != nil {
+		return err
+	}
+	return s.setCursor(ctx, name, rev, index, s.propose)
+}

@@ -1,0 +1,68 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Config is what Open needs. Dir, Name and Key must be given; zero elsewhere means the default.
+type Config struct {
+	// Dir is the data folder. It is made with mode 0700.
+	Dir string
+	// Name is this conductor's stable name: its identity in the log's membership. A folder belongs to one name.
+	Name string
+	// Incarnation is random per process start (S1). The store only logs it, beside the process that holds the folder.
+	Incarnation uint64
+	// Key is the cluster key, KeySize bytes. Secrets are sealed with a key derived from it (L3).
+	Key []byte
+	// Logger receives few lines: what was found at the start, and what fails. nil = slog.Default.
+	Logger *slog.Logger
+	// Clock stamps log entries: the age of events. nil = time.Now.
+	Clock func() time.Time
+	// OutboxMaxAge and OutboxMaxBytes bound the unpublished events (N2); the oldest are dropped beyond it. 0 = 24 h, 256 MB.
+	OutboxMaxAge   time.Duration
+	OutboxMaxBytes int64
+	// MinFree is the free space in bytes on Dir's disk below which writes of records are refused. 0 = 64 MB.
+	MinFree uint64
+	// Exit ends the process after a failed write to disk. nil = os.Exit.
+	Exit func(code int)
+
+	free   func(dir string) (uint64, error) // nil = statfs
+	wrap   func(logStore) logStore          // tests: a log that fails
+	second time.Duration                    // how often the disk and the outbox are looked at; 0 = 1 s
+}
+
+const defaultMinFree = 64 << 20
+
+func (c Config) defaults() (Config, error) {
+	switch {
+	case c.Dir == "":
+		return c, errors.New("the store needs a data folder")
+	case c.Name == "":
+		return c, errors.New("the store needs the conductor's name")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.MinFree == 0 {
+		c.MinFree = defaultMinFree
+	}
+	if c.Exit == nil {
+		c.Exit = os.Exit
+	}
+	if c.free == nil {
+		c.free = freeSpace
+	}
+	if c.second == 0 {
+		c.second = time.Second
+	}
+	return c, nil
+}

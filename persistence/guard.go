@@ -1,0 +1,47 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"fmt"
+
+	"github.com/hashicorp/raft"
+)
+
+// logStore is what raft needs of its log file.
+type logStore interface {
+	raft.LogStore
+	raft.StableStore
+	raft.MonotonicLogStore
+	Close() error
+}
+
+// guarded ends the process on the first failed write: hashicorp/raft would go on, and an fsync that is tried again may
+// succeed without having written.
+type guarded struct {
+	logStore
+	fail func(error)
+}
+
+func (g guarded) must(what string, err error) error {
+	if err != nil {
+		err = fmt.Errorf("the log cannot be written: %s: %w", what, err)
+		g.fail(err)
+	}
+	return err
+}
+
+func (g guarded) StoreLog(l *raft.Log) error { return g.must("append", g.logStore.StoreLog(l)) }
+
+func (g guarded) StoreLogs(l []*raft.Log) error { return g.must("append", g.logStore.StoreLogs(l)) }
+
+func (g guarded) DeleteRange(from, to uint64) error {
+	return g.must("truncate", g.logStore.DeleteRange(from, to))
+}
+
+func (g guarded) Set(k, v []byte) error { return g.must("term and vote", g.logStore.Set(k, v)) }
+
+func (g guarded) SetUint64(k []byte, v uint64) error {
+	return g.must("term and vote", g.logStore.SetUint64(k, v))
+}

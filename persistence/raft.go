@@ -1,0 +1,305 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// Raft is the Store of a conductor: hashicorp/raft as the log, raft-wal as its file, badger as the state machine. For
+// now it is a raft of one voter on a transport without a port.
+type Raft struct {
+	*replica
+	cfg       Config
+	dir       folder
+	log       *slog.Logger
+	raft      *raft.Raft
+	logs      logStore
+	trans     *raft.InmemTransport
+	committer *committer
+	rounds    rounds
+	lock      *os.File
+
+	term       atomic.Uint64 // the newest term that openTerm has opened
+	low        atomic.Bool   // the disk is below its watermark
+	life       context.Context
+	end        context.CancelFunc
+	background sync.WaitGroup
+	closing    sync.Once
+	closeErr   error
+}
+
+var _ Store = (*Raft)(nil)
+
+// startTime bounds the start: election and replay of the log's tail.
+const startTime = time.Minute
+
+// Open takes the data folder and returns the store when it leads and has applied the whole log. It refuses a folder in
+// use, a wrong cluster key, another conductor's folder and damaged files, each by name.
+func Open(cfg Config) (*Raft, error) {
+	cfg, err := cfg.defaults()
+	if err != nil {
+		return nil, err
+	}
+	seal, err := newSealer(cfg.Key)
+	if err != nil {
+		return nil, err
+	}
+	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger}
+	s.rounds.run = s.readRound
+	s.life, s.end = context.WithCancel(context.Background())
+	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {
+		return nil, fmt.Errorf("the data folder: %w", err)
+	}
+	if s.lock, err = lockDir(cfg.Dir); err != nil {
+		return nil, err
+	}
+	if err := s.start(newCodec(seal)); err != nil {
+		s.end()
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (s *Raft) start(c *codec) error {
+	if err := s.dir.checkKey(c.seal); err != nil {
+		return err
+	}
+	s.checkDisk()
+	hlog := newRaftLog(s.log)
+	w, err := wal.Open(s.dir.wal(), wal.WithLogger(hlog))
+	if err != nil {
+		return fmt.Errorf("the log in %s cannot be opened, it may be damaged: %w", s.dir.wal(), err)
+	}
+	s.logs = guarded{logStore: w, fail: s.fail}
+	if s.cfg.wrap != nil {
+		s.logs = guarded{logStore: s.cfg.wrap(w), fail: s.fail}
+	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(s.cfg.Dir, 2, hlog)
+	if err != nil {
+		return fmt.Errorf("the snapshots in %s: %w", s.cfg.Dir, err)
+	}
+	if err := s.openState(c, snaps); err != nil {
+		return err
+	}
+	if err := s.startRaft(snaps, raftConfig(s.cfg.Name, hlog)); err != nil {
+		return err
+	}
+	s.committer = newCommitter(s)
+	s.background.Go(func() { s.keep(s.life) })
+	if err := s.lead(); err != nil {
+		return err
+	}
+	s.log.Info("store open", "dir", s.cfg.Dir, "name", s.cfg.Name, "incarnation", s.cfg.Incarnation, "applied", s.Applied(),
+		"nodes", s.Len(KindNode), "outbox", s.Stats().OutboxDepth)
+	return nil
+}
+
+// openState opens badger, from a snapshot when badger is behind it, and loads it.
+func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
+	path, err := s.dir.state()
+	if err != nil {
+		return err
+	}
+	store, err := openBadger(path, s.log)
+	if err != nil {
+		return err
+	}
+	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes}, store, s.fail)
+	l, err := s.load(store)
+	if err != nil {
+		return fmt.Errorf("the state in %s: %w", path, err)
+	}
+	s.adopt(store, l)
+	newest, err := s.behind(snaps)
+	if err != nil {
+		return err
+	}
+	return s.checkLog(newest)
+}
+
+// behind restores badger from the newest snapshot if it is older than that; it returns the snapshot's index.
+func (s *Raft) behind(snaps raft.SnapshotStore) (uint64, error) {
+	list, err := snaps.List()
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	index := list[0].Index
+	if uint64(s.Applied()) >= index {
+		return index, nil
+	}
+	s.log.Warn("the state is older than the newest snapshot and is restored from it", "state", s.Applied(), "snapshot", index)
+	_, rc, err := snaps.Open(list[0].ID)
+	if err != nil {
+		return 0, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
+	}
+	defer rc.Close()
+	return index, machine{s}.Restore(rc)
+}
+
+// checkLog refuses a log that does not reach from the state on: applying it would lose acknowledged writes in silence.
+func (s *Raft) checkLog(snapshot uint64) error {
+	first, err := s.logs.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
+	}
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
+	}
+	applied := uint64(s.Applied())
+	if end := max(last, snapshot); end < applied {
+		return fmt.Errorf("the log in %s ends at %d, but the state is at %d: part of the log is gone; restore a backup", s.dir.wal(), end, applied)
+	}
+	if first > applied+1 {
+		return fmt.Errorf("the log in %s begins at %d, but the state ends at %d: part of the state is gone; restore a backup", s.dir.wal(), first, applied)
+	}
+	return nil
+}
+
+// raftConfig has the settings that were measured (design of the log: failover in about a second, commits seen by
+// followers within milliseconds).
+func raftConfig(name string, log *raftLog) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(name)
+	c.HeartbeatTimeout = 500 * time.Millisecond
+	c.ElectionTimeout = 500 * time.Millisecond
+	c.LeaderLeaseTimeout = 250 * time.Millisecond
+	c.CommitTimeout = 5 * time.Millisecond
+	c.MaxAppendEntries = 512
+	c.BatchApplyCh = true
+	c.NoSnapshotRestoreOnStart = true
+	c.SnapshotThreshold = 32 << 10
+	c.TrailingLogs = 100_000
+	c.NoLegacyTelemetry = true
+	c.Logger = log
+	return c
+}
+
+// startRaft bootstraps a new log with ourselves as its only voter, and starts.
+func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
+	addr, trans := raft.NewInmemTransport(raft.ServerAddress(s.cfg.Name))
+	s.trans = trans
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
+	}
+	if list, err := snaps.List(); err != nil {
+		return err
+	} else if last == 0 && len(list) == 0 {
+		// A start that died between the two writes of a bootstrap has left a term and no membership: begin again.
+		if err := s.logs.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+			return err
+		}
+		servers := raft.Configuration{Servers: []raft.Server{{ID: c.LocalID, Address: addr}}}
+		if err := raft.BootstrapCluster(c, s.logs, s.logs, snaps, trans, servers); err != nil {
+			return fmt.Errorf("starting a new log: %w", err)
+		}
+	}
+	if s.raft, err = raft.NewRaft(c, machine{s}, s.logs, s.logs, snaps, trans); err != nil {
+		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
+	}
+	return nil
+}
+
+// lead waits until we lead and the log is applied. A single voter need not wait for the silence of a leader: it tells
+// itself to stand at once.
+func (s *Raft) lead() error {
+	member := false
+	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
+		member = member || m.ID == raft.ServerID(s.cfg.Name)
+		if !member {
+			return fmt.Errorf("the data folder %s belongs to conductor %q, not to %q: give that name or another folder", s.cfg.Dir, m.ID, s.cfg.Name)
+		}
+	}
+	addr := raft.ServerAddress(s.cfg.Name)
+	_, starter := raft.NewInmemTransport("starter of " + addr)
+	starter.Connect(addr, s.trans)
+	defer starter.DisconnectAll()
+	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+	if err := starter.TimeoutNow(raft.ServerID(s.cfg.Name), addr, req, &raft.TimeoutNowResponse{}); err != nil {
+		s.log.Debug("no early election", "err", err)
+	}
+	ctx, cancel := context.WithTimeout(s.life, startTime)
+	defer cancel()
+	for {
+		_, err := s.ReadIndex(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrNoQuorum) {
+			return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the log in %s found no leader within %s: %w", s.dir.wal(), startTime, err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// fail ends the process after a failed write: what was acknowledged is in the log, and the next start reads it.
+func (s *Raft) fail(err error) {
+	s.log.Error("the disk failed a write: ending at once, because a second try could only pretend to succeed", "dir", s.cfg.Dir, "err", err)
+	s.cfg.Exit(1)
+	if s.replica != nil {
+		go s.stop(err) // only tests get here; the caller may hold the replica's lock
+	}
+}
+
+// LeaderContact implements Store.
+func (s *Raft) LeaderContact() time.Time {
+	if s.leading() {
+		return time.Now()
+	}
+	return s.raft.LastContact()
+}
+
+// Role implements Store.
+func (s *Raft) Role() (leader string, voter, isLeader bool) {
+	_, id := s.raft.LeaderWithID()
+	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
+		voter = voter || m.ID == raft.ServerID(s.cfg.Name) && m.Suffrage == raft.Voter
+	}
+	return string(id), voter, s.leading()
+}
+
+// Close implements Store: what was submitted is settled first.
+func (s *Raft) Close() error {
+	s.closing.Do(func() { s.closeErr = s.release() })
+	return s.closeErr
+}
+
+// release undoes Open, as far as it came.
+func (s *Raft) release() error {
+	var errs []error
+	if s.committer != nil {
+		s.committer.close(5 * time.Second)
+	}
+	s.end()
+	if s.raft != nil {
+		errs = append(errs, s.raft.Shutdown().Error())
+	}
+	s.background.Wait()
+	if s.replica != nil {
+		errs = append(errs, s.shut())
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
