@@ -255,3 +255,15 @@ func (s *Sweep) roundOf(ctx context.Context, entries []*entry, window int64) int
 	wait(1)
 	return asked
 }
+
+// Ages tells how long ago the power of each node that takes part in the sync was confirmed; a node not confirmed yet is
+// left out.
+func (s *Sweep) Ages(now time.Time, fn func(time.Duration)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.all {
+		if at := e.seen.Load(); at != 0 && e.mode.Load() == modeSync {
+			fn(now.Sub(time.Unix(0, at)))
+		}
+	}
+}

@@ -1,0 +1,138 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"ferrite/actors"
+	"ferrite/bmc"
+	"ferrite/httpapi"
+	"ferrite/node"
+	"ferrite/notify"
+	"ferrite/persistence"
+)
+
+// hardware answers the API's questions about drivers, from data alone.
+type hardware struct {
+	fleet   *actors.Fleet
+	policy  node.Policy
+	drivers map[string]*bmc.Driver // by interface name
+}
+
+// Types are the enabled hardware types.
+func (h *hardware) Types() []node.HardwareType {
+	var out []node.HardwareType
+	for _, t := range node.HardwareTypes {
+		if slices.Contains(h.policy.HardwareTypes, t.Name) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Enabled are the enabled interfaces by kind.
+func (h *hardware) Enabled() map[string][]string { return h.policy.Enabled }
+
+// Defaults are the configured default interfaces by kind.
+func (h *hardware) Defaults() map[string]string { return h.policy.Defaults }
+
+// Validate is GET validate.
+func (h *hardware) Validate(n *node.Node) map[string]node.Validity { return h.fleet.Validate(n) }
+
+// BootDevices are what the node's management interface takes.
+func (h *hardware) BootDevices(n *node.Node) ([]string, error) {
+	d := h.drivers[n.Interfaces["management"]]
+	if d == nil || d.Boot == nil {
+		return nil, &node.Error{Op: "BootDevices", Node: n.UUID, Kind: node.Unsupported, Text: "Driver " + n.Driver + " does not support get_supported_boot_devices (disabled or not implemented)."}
+	}
+	return d.Boot.BootDevices(n), nil
+}
+
+// Properties explain driver_info (GET /v1/drivers/NAME/properties).
+func (h *hardware) Properties(driver string) (map[string]string, bool) {
+	for _, d := range h.drivers {
+		if d.Name == driver {
+			return d.Properties, slices.Contains(h.policy.HardwareTypes, driver)
+		}
+	}
+	return nil, false
+}
+
+// member is this conductor as the API shows it; it is kept in the log, so that its creation time survives.
+type member struct {
+	Hostname  string
+	Group     string
+	Drivers   []string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// members answers who the conductors are: one, until the cluster is built.
+type members struct {
+	self  member
+	store persistence.Store
+}
+
+// Conductors lists the members.
+func (m *members) Conductors() []httpapi.Conductor {
+	s := m.self
+	return []httpapi.Conductor{{Hostname: s.Hostname, Group: s.Group, Alive: true, Drivers: s.Drivers, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}}
+}
+
+// OwnerOf is the conductor that owns a node now, "" = none: only a member of the node's group may.
+func (m *members) OwnerOf(n *node.Node) string {
+	if n.ConductorGroup != m.self.Group || !slices.Contains(m.self.Drivers, n.Driver) {
+		return ""
+	}
+	return m.self.Hostname
+}
+
+// Self is this conductor's name.
+func (m *members) Self() string { return m.self.Hostname }
+
+// register writes this conductor's public facts into the log.
+func register(ctx context.Context, s persistence.Store, self member) (*members, error) {
+	key := persistence.Key{Kind: persistence.KindConductor, ID: self.Hostname}
+	cond := persistence.Cond{Key: key}
+	if r, ok := s.Get(key); ok {
+		cond.Rev = r.Rev
+		var old member
+		if b, ok := r.Value.([]byte); ok && json.Unmarshal(b, &old) == nil && !old.CreatedAt.IsZero() {
+			self.CreatedAt = old.CreatedAt
+		}
+	}
+	b, err := json.Marshal(self)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Commit(ctx, persistence.Tx{If: []persistence.Cond{cond}, Put: []persistence.Put{{Key: key, Value: b}}})
+	return &members{self: self, store: s}, err
+}
+
+// feed is the outbox as the publisher reads it.
+type feed struct{ store persistence.Store }
+
+const cursorName = "nats"
+
+// Next gives the events after a place.
+func (f feed) Next(ctx context.Context, rev node.Rev, index, limit int) ([]notify.Outgoing, error) {
+	events, err := f.store.Outbox(ctx, rev, index, limit)
+	out := make([]notify.Outgoing, len(events))
+	for i, e := range events {
+		out[i] = notify.Outgoing{Rev: e.Rev, Index: e.Index, Message: notify.Message{Subject: e.Subject, Node: e.Node, Body: e.Body}}
+	}
+	return out, err
+}
+
+// Cursor is how far NATS has confirmed.
+func (f feed) Cursor() (node.Rev, int) { return f.store.Cursor(cursorName) }
+
+// SetCursor commits that.
+func (f feed) SetCursor(ctx context.Context, rev node.Rev, index int) error {
+	return f.store.SetCursor(ctx, cursorName, rev, index)
+}

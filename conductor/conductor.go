@@ -1,0 +1,273 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ferrite/actors"
+	"ferrite/bmc"
+	"ferrite/bmc/fake"
+	"ferrite/bmc/ipmi"
+	"ferrite/httpapi"
+	"ferrite/node"
+	"ferrite/notify"
+	"ferrite/notify/embedded"
+	"ferrite/persistence"
+)
+
+// Conductor is one running process's worth of Ferrite.
+type Conductor struct {
+	cfg       Config
+	log       *slog.Logger
+	store     persistence.Store
+	engine    *ipmi.Engine
+	fleet     *actors.Fleet
+	nats      *embedded.Server
+	publisher *notify.Publisher
+	api       *httpapi.Server
+	apiURL    string
+	scheme    string
+
+	stopping atomic.Bool
+	failed   chan error
+	steps    []step // how to end what was started, in order of starting
+	once     sync.Once
+	ended    error
+}
+
+// step is one thing that runs; end ends it.
+type step struct {
+	name string
+	end  func(context.Context) error
+}
+
+// Start runs a conductor; it returns when the API answers. On an error nothing is left running.
+func Start(ctx context.Context, cfg Config) (*Conductor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	c := &Conductor{cfg: cfg, log: cfg.Logger, failed: make(chan error, 4)}
+	if err := c.start(ctx); err != nil {
+		down, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = c.unwind(down)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Conductor) start(ctx context.Context) error {
+	ln, err := c.listen() // first: a taken port is the commonest mistake
+	if err != nil {
+		return err
+	}
+	if err := c.open(); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	if _, err := c.store.ReadIndex(ctx); err != nil {
+		_ = ln.Close()
+		return fmt.Errorf("the log did not come up: %w", err)
+	}
+	if err := c.messaging(); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	if err := c.act(); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	if err := c.serve(ctx, ln); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	return c.profile()
+}
+
+func (c *Conductor) began(name string, end func(context.Context) error) {
+	c.steps = append(c.steps, step{name, end})
+}
+
+func (c *Conductor) listen() (net.Listener, error) {
+	if c.cfg.APIListener != nil {
+		return c.cfg.APIListener, nil
+	}
+	ln, err := net.Listen("tcp", c.cfg.APIListen)
+	if err != nil {
+		return nil, fmt.Errorf("api_listen %s: %w; stop what holds it or choose another address", c.cfg.APIListen, err)
+	}
+	return ln, nil
+}
+
+// open opens the store under the cluster key.
+func (c *Conductor) open() error {
+	key := c.cfg.Key
+	if key == nil {
+		var err error
+		if key, err = folderKey(c.cfg.DataDir); err != nil {
+			return err
+		}
+	}
+	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Key: key, Logger: c.log})
+	if err != nil {
+		return err
+	}
+	c.store = store
+	c.began("store", func(context.Context) error { return store.Close() })
+	return nil
+}
+
+// messaging starts the embedded NATS server and the publisher. A NATS that cannot be reached stops nothing.
+func (c *Conductor) messaging() error {
+	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name}
+	if c.cfg.NATSURL == "" && c.cfg.NATSListen != "" {
+		s, err := embedded.Start(embedded.Config{Listen: c.cfg.NATSListen, Name: c.cfg.Name, Logger: c.log})
+		if err != nil {
+			return err
+		}
+		c.nats = s
+		c.began("nats", func(context.Context) error { s.Shutdown(); return nil })
+		link.InProcess = s
+	}
+	if c.nats == nil && c.cfg.NATSURL == "" {
+		return nil
+	}
+	bus, err := notify.Connect(link)
+	if err != nil {
+		return fmt.Errorf("nats_url: %w", err)
+	}
+	c.publisher = notify.New(notify.Config{Feed: feed{c.store}, Bus: bus, Logger: c.log})
+	c.spawn("publisher", c.publisher.Run)
+	return nil
+}
+
+// spawn runs a loop that ends with its context.
+func (c *Conductor) spawn(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("a part of the conductor has stopped", "part", name, "error", err)
+			c.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	c.began(name, func(down context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-down.Done():
+			return fmt.Errorf("%s did not end in time", name)
+		}
+	})
+}
+
+// act starts drivers and actors.
+func (c *Conductor) act() error {
+	cfg := c.cfg.IPMI
+	if cfg.Logger == nil {
+		cfg.Logger = c.log
+	}
+	engine, err := ipmi.New(cfg)
+	if err != nil {
+		return fmt.Errorf("IPMI engine: %w", err)
+	}
+	c.engine = engine
+	c.began("bmc", engine.Close)
+	f := actors.New(actors.Config{
+		Store: c.store, Drivers: c.drivers(), Self: node.Owner{Name: c.cfg.Name, Incarnation: incarnation()},
+		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
+		Encoder:      &notify.Encoder{Host: c.cfg.Name, Level: c.cfg.NotificationLevel, Format: c.cfg.NotificationFormat, Topics: c.cfg.Topics},
+		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery,
+		Wanted: func(n *node.Node) bool { return n.ConductorGroup == c.cfg.Group },
+	})
+	c.fleet = f
+	c.began("actors", func(context.Context) error { f.Close(); return nil })
+	c.spawn("fleet", f.Run)
+	c.began("operations", f.Drain)
+	return nil
+}
+
+// drivers are ours by the interface names that they serve.
+func (c *Conductor) drivers() map[string]*bmc.Driver {
+	return map[string]*bmc.Driver{"ipmitool": c.engine.Driver(), "fake": fake.New(c.cfg.Fake)}
+}
+
+// incarnation is random per process start (S1).
+func incarnation() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// APIURL is where the API answers, without /v1.
+func (c *Conductor) APIURL() string { return c.apiURL }
+
+// NATSURL is where notifications can be subscribed to; "" = nowhere.
+func (c *Conductor) NATSURL() string {
+	if c.nats != nil {
+		return c.nats.ClientURL()
+	}
+	return c.cfg.NATSURL
+}
+
+// Failed reports a part that stopped by itself; the caller should shut down.
+func (c *Conductor) Failed() <-chan error { return c.failed }
+
+// Fleet gives benches and tests the actors.
+func (c *Conductor) Fleet() *actors.Fleet { return c.fleet }
+
+// Store gives benches and tests the log.
+func (c *Conductor) Store() persistence.Store { return c.store }
+
+// Ready says why requests should not come here, nil = they may.
+func (c *Conductor) Ready() error {
+	if c.stopping.Load() {
+		return errors.New("shutting down")
+	}
+	if quiet := time.Since(c.store.LeaderContact()); quiet > 2*time.Second { // S7
+		return fmt.Errorf("no contact to the leader of the log for %s", quiet.Round(time.Second))
+	}
+	return nil
+}
+
+// Shutdown ends the conductor as on SIGTERM: readyz turns red at once while requests are still served for ServeOn, then
+// operations reach a safe point, BMC sessions close and the log is left in order.
+func (c *Conductor) Shutdown(ctx context.Context) error {
+	c.once.Do(func() {
+		c.stopping.Store(true)
+		select {
+		case <-time.After(c.cfg.ServeOn):
+		case <-ctx.Done():
+		}
+		c.ended = c.unwind(ctx)
+	})
+	return c.ended
+}
+
+// unwind ends everything, last started first.
+func (c *Conductor) unwind(ctx context.Context) error {
+	var all []error
+	for i := len(c.steps) - 1; i >= 0; i-- {
+		if err := c.steps[i].end(ctx); err != nil {
+			all = append(all, fmt.Errorf("ending %s: %w", c.steps[i].name, err))
+		}
+	}
+	c.steps = nil
+	return errors.Join(all...)
+}

@@ -1,0 +1,85 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// KeySize is the length of a cluster key in bytes.
+const KeySize = 32
+
+// NewKey makes a cluster key, as text for a --cluster-key-file.
+func NewKey() string {
+	b := make([]byte, KeySize)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// ParseKey reads the text of a key file.
+func ParseKey(text string) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil {
+		return nil, fmt.Errorf("wanted %d bytes in base64, as \"ferrite cluster key\" prints: %w", KeySize, err)
+	}
+	if len(b) != KeySize {
+		return nil, fmt.Errorf("wanted %d bytes in base64, found %d bytes: make one with \"ferrite cluster key\"", KeySize, len(b))
+	}
+	return b, nil
+}
+
+// ReadKey reads a key file.
+func ReadKey(file string) ([]byte, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, fmt.Errorf("cluster key: %w", err)
+	}
+	key, err := ParseKey(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("cluster key file %s: %w", file, err)
+	}
+	return key, nil
+}
+
+// folderKey reads cluster.key in the data folder, or makes it (0600) at the first start. Without it the secrets in the
+// folder cannot be opened again, so a folder that has data but no key is refused.
+func folderKey(dir string) ([]byte, error) {
+	file := filepath.Join(dir, "cluster.key")
+	key, err := ReadKey(file)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if entries, err := os.ReadDir(dir); err == nil {
+		for _, e := range entries {
+			if e.IsDir() {
+				return nil, fmt.Errorf("%s is missing, but the folder holds data sealed with it: give the key by --cluster-key-file", file)
+			}
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	text := NewKey()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return nil, fmt.Errorf("cluster key: %w", err)
+	}
+	if _, err := f.WriteString(text + "\n"); err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster key %s: %w", file, err)
+	}
+	return ParseKey(text)
+}
