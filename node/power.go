@@ -224,6 +224,9 @@ func (s *step) managementDone(m Done) (Decision, error) {
 	verb := s.n.Intent.Verb
 	s.n.Intent = nil
 	if m.Err != "" {
+		if m.Unknown {
+			m.Err = "outcome unknown, it is not sent again: " + m.Err
+		}
 		s.history("conductor", fmt.Sprintf("%s failed: %s", verb, m.Err), true)
 		kind := m.Cause
 		if kind == "" {

@@ -44,6 +44,8 @@ func (s *step) syncSample(m SyncSample) (Decision, error) {
 		if exhausted {
 			if m.Failed {
 				m.State = PowerUnknown
+			} else {
+				m.Err = "the BMC answered with a power state that is neither on nor off"
 			}
 			return s.retriesExceeded(m.State, m.Err, fails)
 		}
