@@ -6,7 +6,8 @@
 //
 // # Usage
 //
-// A Port belongs to one node; the node's owner writes it (S2). Check functions are pure and return *node.Error.
+// A Port belongs to one node; the node's owner writes it (S2). Step is pure: node, port as it is and message go in, a
+// Decision comes out; commit it under a condition on the node's record, then answer.
 //
 // # Concurrency
 //
