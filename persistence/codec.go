@@ -237,11 +237,30 @@ func decodeInto[T any](_ *codec, _ string, data []byte) (any, error) {
 	return v, unmarshal(data, v)
 }
 
-// unmarshal decodes with numbers kept as written; settle turns them into what JSON values are.
+// unmarshal decodes JSON. Integers too long for a float64 stay as they are written (settleNumber); as most records hold
+// none, most take the short way.
 func unmarshal(data []byte, v any) error {
+	if !longNumber(data) {
+		return json.Unmarshal(data, v)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	return d.Decode(v)
+}
+
+// longNumber reports whether data has 16 digits in a row: no shorter integer loses any in a float64.
+func longNumber(data []byte) bool {
+	run := 0
+	for _, c := range data {
+		if c < '0' || c > '9' {
+			run = 0
+			continue
+		}
+		if run++; run == 16 {
+			return true
+		}
+	}
+	return false
 }
 
 // open unseals a freshly decoded map in place and settles its numbers and words.

@@ -17,10 +17,13 @@ import (
 	"ferrite/node"
 )
 
-// groupSize is how many transactions the committer hands to the log in one go; settleTime bounds the search for an
-// unknown outcome.
+// The committer hands at most groupSize transactions to the log in one go, and groups of them are under way at a time
+// (in the log file, in the state machine, on the way back). Without that bound every transaction would go alone: the state machine
+// is the slowest station, and a writer that it has answered would queue up behind all others with a batch of one.
+// settleTime bounds the search for an unknown outcome.
 const (
 	groupSize  = 256
+	groups     = 3
 	settleTime = 2 * time.Second
 )
 
@@ -45,7 +48,8 @@ func (p *proposal) withdraw() bool { return p.state.CompareAndSwap(waiting, with
 // becomes one write of the log file; one settles, in log order.
 type committer struct {
 	s        *Raft
-	inflight chan *proposal
+	inflight chan []*proposal
+	slots    chan struct{} // one for each group under way
 	ended    sync.WaitGroup
 
 	mu      sync.Mutex // guards the fields below
@@ -55,7 +59,7 @@ type committer struct {
 }
 
 func newCommitter(s *Raft) *committer {
-	c := &committer{s: s, inflight: make(chan *proposal, 2*groupSize)}
+	c := &committer{s: s, inflight: make(chan []*proposal, groups), slots: make(chan struct{}, groups)}
 	c.wake.L = &c.mu
 	c.ended.Go(c.send)
 	c.ended.Go(c.settle)
@@ -92,16 +96,19 @@ func (c *committer) close(limit time.Duration) {
 func (c *committer) send() {
 	defer close(c.inflight)
 	for {
+		c.slots <- struct{}{}
 		group := c.take()
 		if group == nil {
 			return
 		}
+		went := group[:0]
 		for _, p := range group {
 			if p.state.CompareAndSwap(waiting, sent) {
 				p.future = c.s.raft.Apply(p.data, 0)
-				c.inflight <- p
+				went = append(went, p)
 			}
 		}
+		c.inflight <- went
 	}
 }
 
@@ -125,18 +132,24 @@ func (c *committer) take() []*proposal {
 }
 
 func (c *committer) settle() {
-	for p := range c.inflight {
-		err := p.future.Error()
-		if err == nil {
-			out, _ := p.future.Response().(outcome)
-			if out.err != nil {
-				out.rev = 0
-			}
-			p.done(out.rev, out.err)
-			continue
+	for group := range c.inflight {
+		for _, p := range group {
+			c.answer(p)
 		}
-		c.s.failed(p, err)
+		<-c.slots
 	}
+}
+
+func (c *committer) answer(p *proposal) {
+	if err := p.future.Error(); err != nil {
+		c.s.failed(p, err)
+		return
+	}
+	out, _ := p.future.Response().(outcome)
+	if out.err != nil {
+		out.rev = 0
+	}
+	p.done(out.rev, out.err)
 }
 
 // failed answers a proposal that the log did not confirm.
