@@ -230,7 +230,12 @@ func TestServerKilled(t *testing.T) {
 	for range 10 {
 		feed.add(30)
 	}
-	awake := <-clock.pauses // the publisher has seen the failure
+	var awake func()
+	select {
+	case awake = <-clock.pauses: // the publisher has seen the failure
+	case <-time.After(patience):
+		t.Fatal("NATS is dead and the publisher does not notice")
+	}
 	if s := p.Stats(); s.Up || s.Published != 40 || s.Lag == 0 {
 		t.Errorf("while NATS is dead: %+v", s)
 	}
@@ -295,15 +300,37 @@ func (r *relay) run() {
 	}
 }
 
+// paused stops before the hundredth packet until the line that carried the first ones has been noticed to be gone.
+type paused struct {
+	*natsBus
+	t *testing.T
+	n int
+}
+
+func (p *paused) Publish(ctx context.Context, packet Packet) error {
+	if p.n++; p.n == 100 {
+		conn := p.conn
+		conn.FlushTimeout(patience) // pushes them out; the answer never comes
+		for limit := time.Now().Add(patience); !conn.IsClosed() && conn.Stats().Reconnects == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(limit) {
+				p.t.Error("the line was never gone")
+				break
+			}
+		}
+	}
+	return p.natsBus.Publish(ctx, packet)
+}
+
 // TestLineCut: the line breaks within a batch of which NATS has already delivered a part. The batch comes again as a
-// whole: never a later event before an earlier one that was lost.
+// whole: never a later event before an earlier one that was lost, even if there is a new line before the next packet.
 func TestLineCut(t *testing.T) {
 	s := serve(t, "127.0.0.1:0")
 	c := consume(t, s.ClientURL())
 	r := newRelay(t, strings.TrimPrefix(s.ClientURL(), "nats://"), 20_000)
 	feed := newOutbox()
 	feed.add(200)
-	p := New(Config{Feed: feed, Bus: connect(t, Link{URL: "nats://" + r.Addr().String()})})
+	bus := &paused{natsBus: connect(t, Link{URL: "nats://" + r.Addr().String()}).(*natsBus), t: t}
+	p := New(Config{Feed: feed, Bus: bus})
 	stop := start(t, p)
 	want := feed.places()
 	eventually(t, "all confirmed", func() bool { return p.Stats().Published == uint64(len(want)) })
