@@ -84,6 +84,7 @@ func (s *step) unknownOutcome(from Owner) (Decision, error) {
 	i := s.n.Intent
 	text := fmt.Sprintf("outcome unknown: owner %s lost while %q was under way (phase %q); it is not sent again. Look at the machine, then ask anew.", from.Name, i.Verb, i.Phase)
 	if i.Verb == VerbPower {
+		s.powerChanged(Done{}) // it may have been sent
 		s.powerFailed(i.Target, fmt.Sprintf("Failed to change power state to '%s' by '%s': %s", i.Target.Final(), i.Target, text))
 		return s.commit()
 	}
@@ -109,6 +110,7 @@ func (s *step) release() (Decision, error) {
 	}
 	text := fmt.Sprintf("operation %q (phase %q) was released by force by %s", i.Verb, i.Phase, by(s.env.Meta.By))
 	if i.Verb == VerbPower {
+		s.powerChanged(Done{}) // it may have been sent
 		s.powerFailed(i.Target, text)
 		return s.commit()
 	}
