@@ -63,16 +63,6 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 	}
 }
 
-// passesQuarantine reports the two messages that lead out of quarantine (S13).
-func passesQuarantine(m Msg) bool {
-	switch m.(type) {
-	case DeleteNode, Release:
-		return true
-	default:
-		return false
-	}
-}
-
 // step is one Step under way: the node being written and the decision being made.
 type step struct {
 	env Env

@@ -24,6 +24,7 @@ import (
 //	run                 runs what is asked for, with success, until the node is idle
 //	crash [to=NAME]     the effects under way are lost; the same conductor, restarted, or another activates the node
 //	sync, recover       a power reading: "State: ..." or "Err: ..."
+//	quarantine          the rules failed so
 //	states NAME [minor=N]  the message in each of the 30 provision states, each time on a fresh copy
 //	show FIELD...       fields of the node
 func TestStories(t *testing.T) {
@@ -137,6 +138,8 @@ func (s *story) command(t *testing.T, d *datadriven.TestData) string {
 		m := RecoverySample{Rev: s.n.Rev}
 		fill(t, fields(t, d.Input), &m)
 		return s.step(m, dry)
+	case "quarantine":
+		return s.quarantine(d.Input)
 	case "states":
 		return s.states(t, d)
 	case "show":
@@ -151,13 +154,25 @@ func (s *story) command(t *testing.T, d *datadriven.TestData) string {
 	}
 }
 
-// step takes one message to the node; the next one comes a minute later.
-func (s *story) step(m Msg, dry bool) string {
+// tick is the surroundings of the next step; each comes a minute after the other.
+func (s *story) tick() Env {
 	env := s.env
 	s.ids++
 	env.ID = fmt.Sprintf("op%d", s.ids)
 	s.env.Now = s.env.Now.Add(time.Minute)
-	d, err := Step(env, s.n, m)
+	return env
+}
+
+func (s *story) quarantine(cause string) string {
+	d, err := Quarantine(s.tick(), s.n, cause)
+	out := s.print(d, err)
+	s.n = d.Node
+	return out
+}
+
+// step takes one message to the node.
+func (s *story) step(m Msg, dry bool) string {
+	d, err := Step(s.tick(), s.n, m)
 	out := s.print(d, err)
 	if dry {
 		return out + "(not kept)\n"

@@ -36,6 +36,9 @@ func (s *story) print(d Decision, err error) string {
 	if e, ok := d.Reply.(*Error); ok {
 		fmt.Fprintf(&b, "reply: %s: %s\n", e.Kind, e.Text)
 	}
+	if n, ok := d.Reply.(*Node); ok {
+		fmt.Fprintf(&b, "reply: the node as written (%v)\n", n == d.Node)
+	}
 	if d.Wait {
 		b.WriteString("the requester waits for the outcome\n")
 	}
