@@ -13,6 +13,11 @@
 //	rev, err := store.Commit(ctx, tx(d))                              // it has happened
 //	for _, e := range d.Effects { run(e) }                            // only now the outside world
 //
+// Where to find what: words.go, node.go, message.go, decision.go are the vocabulary; fsm.go is the provision state machine
+// (docs/fsm.md shows it); step.go moves it; power.go and powersync.go are about power; provision.go starts flows,
+// outcome.go ends them; resume.go takes over what a lost owner left; update.go is PATCH. The stories in testdata/stories
+// tell each rule by example: read those first, and add one for each new rule.
+//
 // # Concurrency
 //
 // A *Node is a value that nobody changes once it was handed out: Step works on a copy. Maps inside are replaced, never
