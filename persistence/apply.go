@@ -23,9 +23,10 @@ type outcome struct {
 	err error
 }
 
-// What one storage transaction holds besides one more entry of the largest size.
+// fullTx is what one storage transaction may hold, in bytes; an entry goes alone if it needs more. prefixChunk is how
+// many records of a prefix it may delete.
 const (
-	fullTx      = 256 << 10
+	fullTx      = 600 << 10
 	prefixChunk = 2000
 )
 
@@ -112,7 +113,7 @@ func (a *applying) entry(le logEntry) (refused, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.tx.size() > fullTx {
+	if taken := a.tx.size(); taken > 0 && taken+e.cost(len(le.data)) > fullTx {
 		if err := a.renew(); err != nil {
 			return nil, err
 		}
@@ -265,7 +266,7 @@ func (a *applying) plan(rev node.Rev, e *entry) (*plan, error) {
 		p.queue = append(p.queue, queued{rev: rev, index: uint32(i), at: uint32(e.at / 1e9), size: uint32(size)})
 	}
 	if p.trim != nil {
-		p.cut = a.r.queue.count(p.trim.rev, p.trim.index, maxParts)
+		p.cut = a.r.queue.count(p.trim.rev, p.trim.index, maxTrim)
 	}
 	return p, nil
 }

@@ -14,10 +14,11 @@ import (
 // entryVersion is the format of log entries; their first byte (L1).
 const entryVersion = 1
 
-// Limits of one transaction. They keep an entry within what one badger transaction holds.
+// Limits of one entry. They keep it within what one badger transaction holds.
 const (
 	maxEntry = 512 << 10
-	maxParts = 4096
+	maxParts = 1024
+	maxTrim  = 4096
 )
 
 // txid names a transaction for ever (L2).
@@ -41,7 +42,7 @@ type entryPut struct {
 	data []byte // encoded value
 }
 
-// trim deletes the outbox up to and with (rev, index), at most maxParts events of it.
+// trim deletes the outbox up to and with (rev, index), at most maxTrim events of it.
 type trim struct {
 	rev     node.Rev
 	index   uint32
@@ -54,6 +55,15 @@ func (e *entry) parts() int {
 	n := len(e.conds) + len(e.dels) + len(e.prefix) + len(e.puts) + len(e.events)
 	for _, p := range e.puts {
 		n += len(p.uniq)
+	}
+	return n
+}
+
+// cost is at least what the entry will take of a storage transaction.
+func (e *entry) cost(encoded int) int {
+	n := encoded + 2*keyCost*e.parts()
+	if e.trim != nil {
+		n += maxTrim * (keyCost + eventKeySize)
 	}
 	return n
 }

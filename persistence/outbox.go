@@ -143,9 +143,15 @@ func (r *replica) setCursor(ctx context.Context, name string, rev node.Rev, inde
 		e.trim = r.published(name, rev, uint32(index))
 		_, err = commit(ctx, e)
 		var conflict *Conflict
-		if !errors.As(err, &conflict) {
-			return err
+		if errors.As(err, &conflict) {
+			continue
 		}
+		for err == nil && e.trim != nil { // one entry trims a part only
+			if e = (&entry{trim: r.published(name, rev, uint32(index))}); e.trim != nil {
+				_, err = commit(ctx, e)
+			}
+		}
+		return err
 	}
 }
 

@@ -27,7 +27,7 @@ type ringEntry struct {
 
 // A ring keeps at least minRingBytes of changes and at most an eighth of what the index holds.
 const (
-	minRingBytes = 2 << 20
+	minRingBytes = 1 << 20
 	changeCost   = 128 // bytes of a change besides its record
 )
 
