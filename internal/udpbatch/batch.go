@@ -55,6 +55,13 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 	return a
 }
 
+// SendOne sends one datagram; it may run beside Send.
+func (c *Conn) SendOne(m *Msg) {
+	if err := c.sendOne(m); err != nil {
+		c.dropped.Add(1)
+	}
+}
+
 // Dropped counts datagrams that could not be sent.
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 

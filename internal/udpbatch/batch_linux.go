@@ -212,3 +212,13 @@ func putLocal(b *[controlSize]byte, a netip.Addr) int {
 	clear(b[24:28])
 	return controlSize
 }
+
+func (c *Conn) sendOne(m *Msg) error {
+	var control [controlSize]byte
+	var oob []byte
+	if c.pktinfo && m.Local.IsValid() {
+		oob = control[:putLocal(&control, m.Local)]
+	}
+	_, _, err := c.udp.WriteMsgUDPAddrPort(m.Data(), oob, m.Peer)
+	return err
+}

@@ -52,3 +52,8 @@ func (c *Conn) Send(b *Batch, n int) error {
 	}
 	return nil
 }
+
+func (c *Conn) sendOne(m *Msg) error {
+	_, err := c.udp.WriteToUDPAddrPort(m.Data(), m.Peer)
+	return err
+}

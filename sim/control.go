@@ -1,0 +1,154 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+type commandDoc struct {
+	Time       time.Time `json:"time"`
+	Source     string    `json:"source"`
+	Session    string    `json:"session"`
+	NetFn      byte      `json:"netfn"`
+	Command    byte      `json:"command"`
+	Name       string    `json:"name"`
+	Data       string    `json:"data"`
+	Completion byte      `json:"completion"`
+}
+
+type bmcDoc struct {
+	Index          int          `json:"index"`
+	Address        string       `json:"address"`
+	Power          string       `json:"power"`
+	BootDevice     string       `json:"boot_device"`
+	BootPersistent bool         `json:"boot_persistent"`
+	Sessions       int          `json:"sessions"`
+	Dead           bool         `json:"dead"`
+	Latency        string       `json:"latency"`
+	RefusePower    bool         `json:"refuse_power"`
+	Polls          uint64       `json:"polls"`
+	Commands       []commandDoc `json:"commands"`
+}
+
+// change is the body of PUT /bmcs/{i}; nil = leave.
+type change struct {
+	Power       *string `json:"power"`
+	Dead        *bool   `json:"dead"`
+	Latency     *string `json:"latency"`
+	RefusePower *bool   `json:"refuse_power"`
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+func (f *Fleet) document(b *BMC) bmcDoc {
+	d := bmcDoc{Index: b.index, Address: f.Addr(b.index).String(), Power: onOff(b.Power()), Sessions: b.Sessions(), Polls: b.Polls(), Commands: []commandDoc{}}
+	d.BootDevice, d.BootPersistent = b.BootDevice()
+	b.mu.Lock()
+	d.Dead, d.RefusePower = b.dead, b.refuse
+	l := f.cfg.Latency
+	if b.latency != nil {
+		l = *b.latency
+	}
+	b.mu.Unlock()
+	d.Latency = l.String()
+	for _, c := range b.Commands() {
+		d.Commands = append(d.Commands, commandDoc{c.Time, c.Source.String(), fmt.Sprintf("0x%08x", c.Session), c.NetFn, c.Cmd, c.Name, hex.EncodeToString(c.Data), c.Completion})
+	}
+	return d
+}
+
+// handler is the control API.
+func (f *Fleet) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		on, dead := 0, 0
+		for i := range f.bmcs {
+			b := &f.bmcs[i]
+			b.mu.Lock()
+			if b.power {
+				on++
+			}
+			if b.dead {
+				dead++
+			}
+			b.mu.Unlock()
+		}
+		s := f.Stats()
+		reply(w, http.StatusOK, map[string]any{"bmcs": len(f.bmcs), "on": on, "off": len(f.bmcs) - on, "dead": dead, "sessions": f.Sessions(),
+			"packets_in": s.PacketsIn, "packets_out": s.PacketsOut, "commands": s.Commands, "auth_failures": s.AuthFailures, "drops": s.Drops})
+	})
+	mux.HandleFunc("GET /bmcs/{i}", func(w http.ResponseWriter, r *http.Request) {
+		if b := f.named(w, r); b != nil {
+			reply(w, http.StatusOK, f.document(b))
+		}
+	})
+	mux.HandleFunc("PUT /bmcs/{i}", func(w http.ResponseWriter, r *http.Request) {
+		b := f.named(w, r)
+		if b == nil {
+			return
+		}
+		if err := b.change(w, r); err != nil {
+			reply(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+			return
+		}
+		reply(w, http.StatusOK, f.document(b))
+	})
+	return mux
+}
+
+func (f *Fleet) named(w http.ResponseWriter, r *http.Request) *BMC {
+	i, err := strconv.Atoi(r.PathValue("i"))
+	if err != nil || i < 0 || i >= len(f.bmcs) {
+		reply(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("there is no BMC %q: wanted a number from 0 to %d", r.PathValue("i"), len(f.bmcs)-1)})
+		return nil
+	}
+	return &f.bmcs[i]
+}
+
+// change reads the body whole before it changes anything.
+func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
+	var c change
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return fmt.Errorf("wanted a JSON object with power, dead, latency or refuse_power: %w", err)
+	}
+	if c.Power != nil && *c.Power != "on" && *c.Power != "off" {
+		return fmt.Errorf("power is %q: wanted \"on\" or \"off\"", *c.Power)
+	}
+	if c.Latency != nil {
+		d, err := time.ParseDuration(*c.Latency)
+		if err != nil || d < 0 {
+			return fmt.Errorf("latency is %q: wanted a duration like \"20ms\"", *c.Latency)
+		}
+		b.SetLatency(d)
+	}
+	if c.Power != nil {
+		b.SetPower(*c.Power == "on")
+	}
+	if c.Dead != nil {
+		b.SetDead(*c.Dead)
+	}
+	if c.RefusePower != nil {
+		b.SetRefusePower(*c.RefusePower)
+	}
+	return nil
+}
+
+func reply(w http.ResponseWriter, code int, doc any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(doc)
+}

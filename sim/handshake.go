@@ -1,0 +1,157 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"time"
+)
+
+// RMCP+ status codes (IPMI 13.24).
+const (
+	statusNoResources   = 0x01
+	statusBadSession    = 0x02
+	statusBadRole       = 0x09
+	statusBadName       = 0x0d
+	statusBadCheck      = 0x0f
+	statusNoSuite       = 0x11
+	statusBadPayload    = 0x03
+	handshakeMaxNameLen = 16
+)
+
+// open answers an Open Session request (IPMI 13.17, 13.18).
+func (b *BMC) open(p, out []byte) int {
+	if len(p) < 32 {
+		return 0
+	}
+	refuse := func(status byte) int {
+		copy(out, []byte{p[0], status, 0, 0})
+		copy(out[4:8], p[4:8])
+		return 8
+	}
+	if p[8] != 0 || p[16] != 1 || p[24] != 2 {
+		return refuse(statusBadPayload)
+	}
+	auth, integrity, conf := p[12]&0x3f, p[20]&0x3f, p[28]&0x3f
+	var chosen *suite
+	for i := range suites {
+		if suites[i].auth == auth && suites[i].integrity == integrity && conf == 1 {
+			chosen = &suites[i]
+		}
+	}
+	if chosen == nil {
+		return refuse(statusNoSuite)
+	}
+	if !b.room() {
+		return refuse(statusNoResources)
+	}
+	b.lastID++
+	s := &session{id: uint32(b.index)<<12 ^ b.lastID<<1 | 1, console: le.Uint32(p[4:]), suite: chosen, last: time.Now(), maxPriv: p[1] & 0xf} //nolint:gosec // an id
+	for b.find(s.id) != nil || s.id == 0 {
+		s.id += 2
+	}
+	b.sessions = append(b.sessions, s)
+	priv := s.maxPriv
+	if priv == 0 {
+		priv = 4
+	}
+	copy(out, []byte{p[0], 0, priv, 0})
+	copy(out[4:8], p[4:8])
+	le.PutUint32(out[8:], s.id)
+	copy(out[12:36], []byte{0, 0, 0, 8, chosen.auth, 0, 0, 0, 1, 0, 0, 8, chosen.integrity, 0, 0, 0, 2, 0, 0, 8, 1, 0, 0, 0})
+	return 36
+}
+
+// guid is the BMC's GUID: fixed, with the index inside.
+func (b *BMC) guid() [16]byte {
+	g := [16]byte{0xfe, 0x44, 0x11, 0x7e, 0, 0, 0, 0x40, 0x80}
+	le.PutUint32(g[12:], uint32(b.index)) //nolint:gosec // an id
+	return g
+}
+
+// rakp1 answers RAKP Message 1 by Message 2 (IPMI 13.20, 13.21).
+func (b *BMC) rakp1(p, out []byte) int {
+	if len(p) < 28 || len(p) < 28+int(p[27]) {
+		return 0
+	}
+	s := b.find(le.Uint32(p[4:]))
+	refuse := func(status byte) int {
+		copy(out, []byte{p[0], status, 0, 0, 0, 0, 0, 0})
+		if s != nil {
+			le.PutUint32(out[4:], s.console)
+			b.drop(s.id)
+		}
+		return 8
+	}
+	if s == nil || s.active {
+		s = nil
+		return refuse(statusBadSession)
+	}
+	if p[27] > handshakeMaxNameLen {
+		return refuse(statusBadName)
+	}
+	copy(s.rc[:], p[8:24])
+	s.role, s.user = p[24], append([]byte(nil), p[28:28+int(p[27])]...)
+	if !bytes.Equal(s.user, []byte(b.f.cfg.User)) {
+		b.f.stats.auth.Add(1)
+		return refuse(statusBadName)
+	}
+	if s.role&0xf > 4 || s.role&0xf == 0 {
+		return refuse(statusBadRole)
+	}
+	_, _ = rand.Read(s.rm[:]) // never fails
+	s.last = time.Now()
+	guid := b.guid()
+	copy(out, []byte{p[0], 0, 0, 0})
+	le.PutUint32(out[4:], s.console)
+	copy(out[8:24], s.rm[:])
+	copy(out[24:40], guid[:])
+	var ids [8]byte
+	le.PutUint32(ids[:], s.console)
+	le.PutUint32(ids[4:], s.id)
+	m := s.suite.mac([]byte(b.f.cfg.Password), ids[:], s.rc[:], s.rm[:], guid[:], []byte{s.role, byte(len(s.user))}, s.user)
+	return 40 + copy(out[40:], m)
+}
+
+// rakp3 answers RAKP Message 3 by Message 4 (IPMI 13.22, 13.23); the session is open then.
+func (b *BMC) rakp3(p, out []byte) int {
+	if len(p) < 8 {
+		return 0
+	}
+	s := b.find(le.Uint32(p[4:]))
+	if s == nil || s.user == nil {
+		copy(out, []byte{p[0], statusBadSession, 0, 0, 0, 0, 0, 0})
+		return 8
+	}
+	var console [4]byte
+	le.PutUint32(console[:], s.console)
+	refuse := func(status byte) int {
+		copy(out, []byte{p[0], status, 0, 0})
+		copy(out[4:8], console[:])
+		b.drop(s.id)
+		return 8
+	}
+	if p[1] != 0 { // the console found our code wrong: it has another password
+		b.f.stats.auth.Add(1)
+		b.drop(s.id)
+		return 0
+	}
+	want := s.suite.mac([]byte(b.f.cfg.Password), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
+	if !hmac.Equal(want, p[8:]) {
+		b.f.stats.auth.Add(1)
+		return refuse(statusBadCheck)
+	}
+	sik := s.keys([]byte(b.f.cfg.Password))
+	s.active, s.last = true, time.Now()
+	s.priv = min(2, s.role&0xf) // a session starts as user (IPMI 22.18)
+	guid := b.guid()
+	var id [4]byte
+	le.PutUint32(id[:], s.id)
+	icv := s.suite.mac(sik, s.rc[:], id[:], guid[:])
+	copy(out, []byte{p[0], 0, 0, 0})
+	copy(out[4:8], console[:])
+	return 8 + copy(out[8:], icv[:s.suite.authLen])
+}
