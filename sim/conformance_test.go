@@ -119,8 +119,15 @@ func TestIpmitoolWithBadCredentials(t *testing.T) {
 	if out, err := ipmitool(t, f, 0, "17", "wrong", "power", "on"); err == nil {
 		t.Errorf("a wrong password was taken: %s", out)
 	}
-	if f.BMC(0).Power() || f.Stats().AuthFailures == 0 {
-		t.Errorf("power %v, %d auth failures", f.BMC(0).Power(), f.Stats().AuthFailures)
+	if f.BMC(0).Power() || f.Sessions() != 0 {
+		t.Errorf("power %v, %d sessions after a wrong password", f.BMC(0).Power(), f.Sessions())
+	}
+	a := f.Addr(0)
+	if out, err := tool(t, "ipmitool", "ipmitool", "-I", "lanplus", "-H", a.Addr().String(), "-p", fmt.Sprint(a.Port()), "-U", "nobody", "-P", "password", "-C", "17", "-N", "1", "-R", "1", "power", "on"); err == nil {
+		t.Errorf("an unknown user was taken: %s", out)
+	}
+	if f.Stats().AuthFailures == 0 {
+		t.Error("the unknown user was not counted")
 	}
 }
 
