@@ -1,0 +1,48 @@
+# Each target is one line that works without make; CONTRIBUTING.md lists them. One set of build flags everywhere:
+# other flags are a second full build.
+GO ?= go
+BIN := bin/ferrite
+UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
+
+.PHONY: run build test deps check lint race stories golden fuzz bench tidy
+
+run: ## the main job at work: a conductor, a simulated fleet, a URL to open
+	@echo "Building Ferrite; the first build takes about two minutes."
+	@$(GO) build -o $(BIN) ./cmd/ferrite
+	@$(BIN) demo
+
+build:
+	$(GO) build -o $(BIN) ./cmd/ferrite
+
+deps: ## Debian packages that the tests need
+	@scripts/test-deps
+
+test: deps ## unit and story tests with -race, process tests against a normal binary
+	$(GO) vet ./...
+	$(GO) build -o $(BIN) ./cmd/ferrite
+	$(GO) test -race -timeout 15m $(UNIT)
+	FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m ./test
+
+check: ## before every commit
+	gofmt -l . && $(GO) vet ./... && $(GO) test ./...
+
+lint:
+	golangci-lint run
+
+race:
+	$(GO) test -race $(UNIT)
+
+stories: ## rewrite the expected answers of the stories; read the diff
+	$(GO) test ./node -run Stories -rewrite
+
+golden: ## rewrite generated documents and golden files
+	$(GO) test ./internal/config ./node ./httpapi/... -update
+
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test $$p -list '^Fuzz' | grep ^Fuzz); do echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 30s || exit 1; done; done
+
+bench: build
+	$(BIN) bench sync --bmcs 1000 --rounds 5 --against echo,ipmipower --out bench/results
+
+tidy:
+	$(GO) mod tidy
