@@ -1,0 +1,153 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"ferrite/httpapi/wire"
+)
+
+// htpasswd knows the users of a file of "user:$2y$..." lines, bcrypt only. The file is read again when it changes.
+type htpasswd struct {
+	file   string
+	slots  chan struct{} // bounds bcrypt runs: each takes tens of milliseconds of a core
+	secret [32]byte      // of the cache's keys
+
+	mu    sync.Mutex // guards the fields below
+	stamp time.Time
+	size  int64
+	users map[string][]byte
+	good  map[[32]byte]struct{} // sign-ins that were right
+}
+
+// maxRemembered bounds the cache of good sign-ins.
+const maxRemembered = 1024
+
+// nobody is compared against for unknown users, so that they take as long as known ones.
+var nobody = sync.OnceValue(func() []byte {
+	h, err := bcrypt.GenerateFromPassword([]byte("nobody"), bcrypt.DefaultCost)
+	if err != nil {
+		panic(err) // the password is short enough
+	}
+	return h
+})
+
+func newHtpasswd(file string) *htpasswd {
+	h := &htpasswd{file: file, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+	_, _ = rand.Read(h.secret[:]) // never fails (crypto/rand)
+	return h
+}
+
+// load reads the file again if it changed; a file that cannot be read lets nobody in.
+func (h *htpasswd) loadLocked() {
+	info, err := os.Stat(h.file)
+	if err != nil {
+		h.users, h.good, h.stamp = nil, nil, time.Time{}
+		return
+	}
+	if h.users != nil && info.ModTime().Equal(h.stamp) && info.Size() == h.size {
+		return
+	}
+	h.users, h.good = map[string][]byte{}, map[[32]byte]struct{}{}
+	h.stamp, h.size = info.ModTime(), info.Size()
+	data, err := os.ReadFile(h.file)
+	if err != nil {
+		h.users = nil
+		return
+	}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		user, hash, ok := strings.Cut(strings.TrimSpace(lines.Text()), ":")
+		if ok && user != "" && (strings.HasPrefix(hash, "$2y$") || strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$")) {
+			h.users[user] = []byte(hash)
+		}
+	}
+}
+
+// check reports whether the password is the user's.
+func (h *htpasswd) check(user, password string) bool {
+	h.mu.Lock()
+	h.loadLocked()
+	hash, known := h.users[user]
+	key := h.key(user, password, hash)
+	_, good := h.good[key]
+	h.mu.Unlock()
+	if known && good {
+		return true
+	}
+	if !known {
+		hash = nobody()
+	}
+	h.slots <- struct{}{}
+	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
+	<-h.slots
+	if err != nil || !known {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.good) >= maxRemembered {
+		clear(h.good)
+	}
+	if h.good != nil {
+		h.good[key] = struct{}{}
+	}
+	return true
+}
+
+// key stands for one user, password and hash; without the process's secret it tells nothing.
+func (h *htpasswd) key(user, password string, hash []byte) (out [32]byte) {
+	m := hmac.New(sha256.New, h.secret[:])
+	for _, part := range []string{user, password, string(hash)} {
+		m.Write([]byte(part))
+		m.Write([]byte{0})
+	}
+	m.Sum(out[:0])
+	return out
+}
+
+// signIn checks the credentials of a request and answers it when they are missing or wrong.
+func (s *Server) signIn(r *request) (stop bool) {
+	header := string(r.ctx.Request.Header.Peek("Authorization"))
+	if header == "" {
+		return s.unauthorized(r, http.StatusUnauthorized, "Authorization required")
+	}
+	scheme, value, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "basic") {
+		return s.unauthorized(r, http.StatusBadRequest, "Unsupported authorization type: "+scheme)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+	user, password, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok {
+		return s.unauthorized(r, http.StatusBadRequest, "Could not decode authorization header")
+	}
+	if !s.auth.check(user, password) {
+		return s.unauthorized(r, http.StatusUnauthorized, "Incorrect username or password")
+	}
+	r.user = user
+	return false
+}
+
+// unauthorized answers in form C.
+func (s *Server) unauthorized(r *request, status int, text string) bool {
+	if status == http.StatusUnauthorized {
+		r.header("WWW-Authenticate", `Basic realm="Baremetal API"`)
+	}
+	r.json(status, wire.AppendAuth(r.buffer(), status, text))
+	return true
+}

@@ -1,0 +1,101 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import "net/http"
+
+// routes is everything that the API can be asked (spec api-endpoints.md). A new endpoint is a line here.
+func routes() []route {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	const bad = http.StatusBadRequest
+	return []route{
+		{method: post, path: "/nodes", handle: createNode, noHost: bad},
+		{method: get, path: "/nodes", handle: listNodes},
+		{method: patch, path: "/nodes", handle: missingIdent("node_ident"), local: true},
+		{method: del, path: "/nodes", handle: missingIdent("node_ident"), local: true},
+		{method: get, path: "/nodes/detail", handle: listNodesDetail},
+		{method: get, path: "/nodes/validate", handle: validateNode},
+		{method: get, path: "/nodes/{node}", handle: showNode},
+		{method: patch, path: "/nodes/{node}", handle: patchNode, noHost: bad},
+		{method: del, path: "/nodes/{node}", handle: deleteNode, noHost: bad},
+		{method: get, path: "/nodes/{node}/{field}", handle: showNodeField},
+		{method: get, path: "/nodes/{node}/validate", handle: validateNode},
+
+		{method: get, path: "/nodes/{node}/states", handle: showStates},
+		{method: put, path: "/nodes/{node}/states/power", handle: setPower},
+		{method: put, path: "/nodes/{node}/states/provision", handle: setProvision},
+		{method: put, path: "/nodes/{node}/states/raid", since: 12, old: notMine, handle: setRaid},
+		{method: get, path: "/nodes/{node}/states/console", handle: showConsole},
+		{method: put, path: "/nodes/{node}/states/console", handle: setConsole},
+		{method: put, path: "/nodes/{node}/states/boot_mode", since: 76, old: gonePlain, handle: setBootMode},
+		{method: put, path: "/nodes/{node}/states/secure_boot", since: 76, old: gonePlain, handle: setSecureBoot},
+
+		{method: put, path: "/nodes/{node}/maintenance", handle: setMaintenance, noHost: bad},
+		{method: del, path: "/nodes/{node}/maintenance", handle: clearMaintenance, noHost: bad},
+		{method: get, path: "/nodes/{node}/management/boot_device", handle: showBootDevice},
+		{method: put, path: "/nodes/{node}/management/boot_device", handle: setBootDevice},
+		{method: get, path: "/nodes/{node}/management/boot_device/supported", handle: showBootDevices},
+		{method: put, path: "/nodes/{node}/management/inject_nmi", since: 29, old: gonePlain, handle: injectNMI},
+		{method: get, path: "/nodes/{node}/management/indicators", handle: listIndicators},
+		{method: get, path: "/nodes/{node}/management/indicators/{name}", handle: showIndicator},
+		{method: put, path: "/nodes/{node}/management/indicators/{name}", handle: setIndicator},
+
+		{method: get, path: "/nodes/{node}/traits", since: 37, old: notMine, handle: listTraits},
+		{method: put, path: "/nodes/{node}/traits", since: 37, old: notAllowed, handle: setTraits},
+		{method: del, path: "/nodes/{node}/traits", since: 37, handle: clearTraits},
+		{method: put, path: "/nodes/{node}/traits/{trait}", since: 37, old: notAllowed, handle: addTrait},
+		{method: del, path: "/nodes/{node}/traits/{trait}", since: 37, handle: removeTrait},
+
+		{method: get, path: "/nodes/{node}/vifs", since: 28, handle: listVIFs},
+		{method: post, path: "/nodes/{node}/vifs", since: 28, handle: attachVIF},
+		{method: del, path: "/nodes/{node}/vifs/{vif}", since: 28, handle: detachVIF},
+		{method: get, path: "/nodes/{node}/bios", since: 40, handle: emptyList("bios", "detail", "fields")},
+		{method: get, path: "/nodes/{node}/bios/{setting}", since: 40, handle: showBIOSSetting},
+		{method: get, path: "/nodes/{node}/firmware", since: 86, handle: emptyList("firmware", "fields")},
+		{method: get, path: "/nodes/{node}/history", since: 78, handle: listHistory},
+		{method: get, path: "/nodes/{node}/history/{event}", since: 78, handle: showHistory},
+		{method: get, path: "/nodes/{node}/inventory", since: 81, handle: absent("No inventory of node %s: it has not been inspected.")},
+		{method: get, path: "/nodes/{node}/children", since: 83, handle: listChildren},
+		{method: get, path: "/nodes/{node}/allocation", since: 52, handle: absent("Node %s has no allocation.")},
+		{method: del, path: "/nodes/{node}/allocation", since: 52, handle: absent("Node %s has no allocation.")},
+		{method: get, path: "/nodes/{node}/vmedia", since: 93, handle: unsupported("virtual media")},
+		{method: post, path: "/nodes/{node}/vmedia", since: 89, handle: unsupported("attach_virtual_media")},
+		{method: del, path: "/nodes/{node}/vmedia", since: 89, handle: unsupported("detach_virtual_media")},
+		{method: get, path: "/nodes/{node}/vendor_passthru/methods", handle: listMethods},
+		{method: get, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
+		{method: post, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
+		{method: put, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
+		{method: del, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
+		{method: get, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
+		{method: post, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
+		{method: put, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
+		{method: del, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
+
+		{method: get, path: "/nodes/{node}/ports", handle: listNodePorts},
+		{method: get, path: "/nodes/{node}/ports/detail", handle: listNodePortsDetail},
+		{method: get, path: "/nodes/{node}/portgroups", since: 24, handle: emptyPage("portgroups")},
+		{method: get, path: "/nodes/{node}/portgroups/detail", since: 24, handle: emptyPage("portgroups")},
+		{method: get, path: "/nodes/{node}/volume", since: 32, handle: showVolume},
+		{method: get, path: "/nodes/{node}/volume/connectors", since: 32, handle: emptyPage("connectors")},
+		{method: get, path: "/nodes/{node}/volume/targets", since: 32, handle: emptyPage("targets")},
+
+		{method: post, path: "/ports", handle: createPort},
+		{method: get, path: "/ports", handle: listPorts},
+		{method: get, path: "/ports/detail", handle: listPortsDetail},
+		{method: get, path: "/ports/{port}", handle: showPort},
+		{method: patch, path: "/ports/{port}", handle: patchPort},
+		{method: del, path: "/ports/{port}", handle: deletePort},
+
+		{method: get, path: "/drivers", handle: listDrivers, local: true},
+		{method: get, path: "/drivers/properties", handle: showDriverProperties, local: true},
+		{method: get, path: "/drivers/{driver}", handle: showDriver, local: true},
+		{method: get, path: "/drivers/{driver}/properties", handle: showDriverProperties, local: true},
+		{method: get, path: "/drivers/{driver}/raid/logical_disk_properties", since: 12, old: notMine, handle: showDiskProperties, local: true},
+		{method: get, path: "/drivers/{driver}/vendor_passthru/methods", handle: listDriverMethods, local: true},
+
+		{method: get, path: "/conductors", since: 49, old: gonePlain, handle: listConductors},
+		{method: get, path: "/conductors/{conductor}", since: 49, old: gonePlain, handle: showConductor},
+		{method: get, path: "/shards", since: 82, oldText: "The API version does not allow shards", handle: listShards},
+	}
+}

@@ -1,0 +1,244 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"ferrite/httpapi/wire"
+)
+
+// Limits of requests.
+const (
+	maxBody          = 1 << 20  // bytes
+	maxProvisionBody = 64 << 20 // bytes, PUT states/provision: configdrives
+	maxHeader        = 16 << 10 // bytes, request line included
+	maxConnections   = 16384
+	readTimeout      = 60 * time.Second
+	writeTimeout     = 60 * time.Second
+	idleTimeout      = 120 * time.Second
+)
+
+// Server is the API of one conductor.
+type Server struct {
+	cfg      Config
+	router   *branch
+	auth     *htpasswd // nil = noauth
+	http     *fasthttp.Server
+	metrics  fasthttp.RequestHandler // nil = none
+	requests sync.Pool               // *request
+	blind    atomic.Int64            // Unix nanoseconds since which read indexes fail, 0 = they do not
+}
+
+// New makes a server; it answers once Serve is called.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg.withDefaults()}
+	s.router = newRouter(routes())
+	s.requests.New = func() any { return &request{s: s} }
+	if cfg.HtpasswdFile != "" {
+		s.auth = newHtpasswd(cfg.HtpasswdFile)
+	}
+	if cfg.Metrics != nil {
+		s.metrics = fasthttpadaptor.NewFastHTTPHandler(cfg.Metrics)
+	}
+	s.http = &fasthttp.Server{
+		Handler:               s.Handler,
+		ErrorHandler:          s.unreadable,
+		HeaderReceived:        bodyLimit,
+		Concurrency:           maxConnections,
+		ReadBufferSize:        maxHeader,
+		MaxRequestBodySize:    maxBody,
+		ReadTimeout:           readTimeout,
+		WriteTimeout:          writeTimeout,
+		IdleTimeout:           idleTimeout,
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		CloseOnShutdown:       true,
+		SecureErrorLogMessage: true,
+		Logger:                quiet{s},
+	}
+	return s
+}
+
+// Serve answers on ln until Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	if s.cfg.TLS != nil {
+		ln = tls.NewListener(ln, s.cfg.TLS)
+	}
+	return s.http.Serve(ln)
+}
+
+// Shutdown takes no new connections and waits for requests under way, at most until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+
+// quiet sends fasthttp's own log lines (broken connections) to the debug level.
+type quiet struct{ s *Server }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.s.cfg.Logger.Debug("http", "msg", fmt.Sprintf(format, args...))
+}
+
+// bodyLimit lets provision requests be large.
+func bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	limit := maxBody
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	if h.IsPut() && strings.HasSuffix(strings.TrimSuffix(path, "/"), "/states/provision") {
+		limit = maxProvisionBody
+	}
+	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
+}
+
+// unreadable answers requests that could not be read: too large, too slow, not HTTP.
+func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	status, text := http.StatusBadRequest, "The request could not be read."
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body too large: wanted at most %d bytes (%d for states/provision).", maxBody, maxProvisionBody)
+	case errors.As(err, &small):
+		status, text = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("Request header too large: wanted at most %d bytes.", maxHeader)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		status, text = http.StatusRequestTimeout, "The request took too long to arrive."
+	}
+	ctx.Response.Reset()
+	ctx.SetConnectionClose()
+	ctx.SetStatusCode(status)
+	ctx.Response.Header.SetContentType("application/json")
+	ctx.Response.SetBody(wire.AppendFlat(nil, status, text))
+}
+
+// Handler answers one request.
+func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
+	if s.internal(ctx) {
+		return
+	}
+	start := time.Now()
+	r := s.requests.Get().(*request)
+	r.ctx, r.route, r.user, r.node, r.params = ctx, nil, "", "", r.params[:0]
+	r.version = wire.Version{Minor: wire.MinMinor}
+	r.id = "req-" + uuid.NewString()
+	r.base = s.base(ctx)
+	r.view.Conductor = s.cfg.Members.OwnerOf
+	r.parseQuery()
+	defer s.finish(r, start)
+	if err := s.answer(r); err != nil {
+		r.fail(err)
+	}
+}
+
+// finish ends a request, one that panicked included.
+func (s *Server) finish(r *request, start time.Time) {
+	if p := recover(); p != nil {
+		s.cfg.Logger.Error("panic in a request handler", "request_id", r.id, "method", r.method(), "path", r.path(), "panic", p, "stack", string(debug.Stack()))
+		r.ctx.Response.ResetBody()
+		r.fail(&plainError{status: http.StatusInternalServerError, text: "Internal error, request " + r.id + ": the conductor's log has the details."})
+	}
+	r.header("Openstack-Request-Id", r.id)
+	r.header("x-openstack-request-id", r.id)
+	s.audit(r)
+	if s.cfg.Observe != nil {
+		name := "none"
+		if r.route != nil {
+			name = r.route.name()
+		}
+		s.cfg.Observe(name, r.ctx.Response.StatusCode(), time.Since(start))
+	}
+	r.ctx, r.route = nil, nil
+	s.requests.Put(r)
+}
+
+// answer is the way of a request: auth, version, route, read index, handler.
+func (s *Server) answer(r *request) error {
+	path := r.path()
+	segs, ok := split(path)
+	if !ok {
+		return &routing{status: http.StatusBadRequest, text: "The path has a broken escape."}
+	}
+	if r.ctx.IsOptions() {
+		r.empty(http.StatusOK)
+		return nil
+	}
+	root := len(segs) == 0
+	v1 := len(segs) > 0 && segs[0] == "v1"
+	if v1 {
+		segs = segs[1:]
+	}
+	if s.auth != nil && !root && !(v1 && len(segs) == 0) {
+		if stop := s.signIn(r); stop {
+			return nil
+		}
+	}
+	if err := s.negotiate(r, root || v1 && len(segs) == 0); err != nil {
+		return err
+	}
+	if root {
+		return s.rootDocument(r)
+	}
+	if len(segs) == 0 {
+		return s.v1Document(r)
+	}
+	t, err := s.match(r, segs)
+	if err != nil {
+		return err
+	}
+	r.route = t
+	if wire.Depth(r.ctx.PostBody()) > wire.MaxDepth {
+		return &flatError{status: http.StatusBadRequest, text: fmt.Sprintf("The request body is nested too deeply: wanted at most %d levels.", wire.MaxDepth)}
+	}
+	if !t.local {
+		if err := s.fresh(r); err != nil {
+			return err
+		}
+	}
+	return t.handle(r)
+}
+
+// negotiate reads the version headers and sets those of the reply.
+func (s *Server) negotiate(r *request, document bool) error {
+	h := &r.ctx.Request.Header
+	v, err := wire.ParseVersion(string(h.Peek(wire.HeaderVersion)), string(h.Peek(wire.HeaderStandard)))
+	r.header(wire.HeaderMinVersion, wire.VersionString(wire.MinMinor))
+	r.header(wire.HeaderMaxVersion, wire.VersionString(wire.MaxMinor))
+	if err != nil {
+		if document {
+			return &plainError{status: http.StatusNotAcceptable, text: err.Error()}
+		}
+		return &routing{status: http.StatusNotAcceptable, text: err.Error()}
+	}
+	r.version = v
+	r.header(wire.HeaderVersion, wire.VersionString(v.Minor))
+	r.view.Reset(v.Minor, r.base)
+	return nil
+}
+
+// base is what links begin with.
+func (s *Server) base(ctx *fasthttp.RequestCtx) string {
+	if s.cfg.PublicEndpoint != "" {
+		return strings.TrimSuffix(strings.TrimSuffix(s.cfg.PublicEndpoint, "/"), "/v1")
+	}
+	scheme := "http://"
+	if s.cfg.TLS != nil || ctx.IsTLS() {
+		scheme = "https://"
+	}
+	host := string(ctx.Host())
+	if host == "" {
+		host = ctx.LocalAddr().String()
+	}
+	return scheme + host
+}

@@ -1,0 +1,228 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"ferrite/httpapi/wire"
+	"ferrite/node"
+)
+
+func showStates(r *request) error {
+	if err := r.allow(); err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	r.json(http.StatusOK, wire.States.Append(r.buffer(), &r.view, n, wire.States.Detail(r.minor())))
+	return nil
+}
+
+// powerTargets are the targets of PUT states/power.
+var powerTargets = []node.PowerState{node.PowerOn, node.PowerOff, node.Rebooting, node.SoftPowerOff, node.SoftRebooting}
+
+// setPower checks version and form, in the order of spec power.md section 1 rows 3 to 5; the rest is the node's rules.
+func setPower(r *request) error {
+	args, err := r.arguments("target", "timeout")
+	if err != nil {
+		return err
+	}
+	text, err := neededString(args, "target")
+	if err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	target := node.PowerState(text)
+	limit, given := args["timeout"]
+	given = given && limit != nil
+	if r.minor() < 27 && (given || target == node.SoftPowerOff || target == node.SoftRebooting) {
+		return tooNew("soft power actions and timeout", 27)
+	}
+	m := node.SetPower{Target: target}
+	if given {
+		if m.Timeout, err = seconds("timeout", limit); err != nil {
+			return err
+		}
+	}
+	if !slices.Contains(powerTargets, target) {
+		return invalid("Invalid power state '%s': wanted one of %q.", text, powerTargets)
+	}
+	if _, err := r.do(n.UUID, m); err != nil {
+		return err
+	}
+	r.accepted("/v1/nodes/" + r.param(0) + "/states")
+	return nil
+}
+
+// maxSeconds is the longest timeout that is taken: a year.
+const maxSeconds = 366 * 24 * 3600
+
+// seconds reads a whole number of seconds, 1 or more.
+func seconds(name string, v any) (time.Duration, error) {
+	var f float64
+	switch v := v.(type) {
+	case float64:
+		f = v
+	case string:
+		i, err := strconv.Atoi(v)
+		if err != nil {
+			return 0, invalid("Expected an integer but received %s for %s", v, name)
+		}
+		f = float64(i)
+	default:
+		return 0, invalid("Expected an integer but received %v for %s", v, name)
+	}
+	if f != float64(int64(f)) || f < 1 || f > maxSeconds {
+		return 0, invalid("%s has to be an integer of 1 or more seconds, found %v", name, v)
+	}
+	return time.Duration(f) * time.Second, nil
+}
+
+// provisionArgs are the arguments of PUT states/provision.
+var provisionArgs = []string{
+	"target", "configdrive", "clean_steps", "deploy_steps", "rescue_password", "disable_ramdisk", "service_steps", "runbook",
+}
+
+// setProvision checks in the order of spec fsm.json request_check_order; the FSM itself is the node's rules. What they
+// would refuse anyway is left to them when an argument is wrong too: both are 400.
+func setProvision(r *request) error {
+	args, err := r.arguments(provisionArgs...)
+	if err != nil {
+		return err
+	}
+	target, err := neededString(args, "target")
+	if err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	since, known := node.VerbSince(target, "")
+	if known && since > r.minor() {
+		return tooNew("target "+target, since)
+	}
+	if n.Maintenance && (target == "active" || target == "deploy" || target == "rebuild") {
+		return invalid("The provisioning operation can't be performed on node %s because it's in maintenance mode.", n.UUID)
+	}
+	if !known {
+		return invalid("The requested action \"%s\" could not be understood.", target)
+	}
+	m, err := wire.Provision(target, args, r.minor())
+	if err != nil {
+		return err
+	}
+	if since, _ := node.VerbSince(target, n.ProvisionState); since > r.minor() {
+		return tooNew("target "+target+" in state "+string(n.ProvisionState), since)
+	}
+	if _, err := r.do(n.UUID, m); err != nil {
+		return err
+	}
+	r.accepted("/v1/nodes/" + r.param(0) + "/states")
+	return nil
+}
+
+// setRaid has no driver behind it yet that could store a RAID configuration.
+func setRaid(r *request) error {
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	if _, err := wire.DecodeObject(r.ctx.PostBody()); err != nil {
+		return err
+	}
+	if i := n.Interfaces["raid"]; i != "no-raid" && i != "" {
+		return refuse(node.Unsupported, "RAID configuration of node %s cannot be set: raid interface \"%s\" is not built yet.", n.UUID, i)
+	}
+	return refuse(node.NotFound, "Driver %s does not support raid (disabled or not implemented).", n.Driver)
+}
+
+// showConsole is GET states/console. A disabled console is not an error.
+func showConsole(r *request) error {
+	if err := r.allow(); err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	body := `{"console_enabled":false,"console_info":null}`
+	if n.ConsoleEnabled { // the fake console, the only one that can be enabled, has nothing to tell
+		body = `{"console_enabled":true,"console_info":{}}`
+	}
+	r.json(http.StatusOK, append(r.buffer(), body...))
+	return nil
+}
+
+func setConsole(r *request) error {
+	args, err := r.arguments("enabled")
+	if err != nil {
+		return err
+	}
+	v, err := needed(args, "enabled")
+	if err != nil {
+		return err
+	}
+	on, err := wire.ParseBool("enabled", v)
+	if err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	if _, err := r.do(n.UUID, node.SetConsole{Enabled: on}); err != nil {
+		return err
+	}
+	r.accepted("/v1/nodes/" + r.param(0) + "/states/console")
+	return nil
+}
+
+func setBootMode(r *request) error {
+	return r.bootSetting("set_boot_mode", func(v any) error {
+		if v == "uefi" || v == "bios" {
+			return nil
+		}
+		return invalid("Invalid boot mode %v: wanted 'uefi' or 'bios'.", v)
+	})
+}
+
+func setSecureBoot(r *request) error {
+	return r.bootSetting("set_secure_boot", func(v any) error {
+		_, err := wire.ParseBool("target", v)
+		return err
+	})
+}
+
+// bootSetting checks a request for a setting of the firmware, which neither ipmi nor fake can change.
+func (r *request) bootSetting(feature string, check func(any) error) error {
+	args, err := r.arguments("target")
+	if err != nil {
+		return err
+	}
+	v, err := needed(args, "target")
+	if err != nil {
+		return err
+	}
+	n, err := r.theNode()
+	if err != nil {
+		return err
+	}
+	if err := check(v); err != nil {
+		return err
+	}
+	if n.ProvisionState.Unstable() {
+		return refuse(node.Conflict, "Node %s is in state %q: wanted a state in which nothing is under way.", n.UUID, n.ProvisionState)
+	}
+	return refuse(node.Unsupported, "Driver %s does not support %s (disabled or not implemented).", n.Driver, feature)
+}
