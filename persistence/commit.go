@@ -93,6 +93,13 @@ func (c *committer) close(limit time.Duration) {
 	}
 }
 
+// depth counts the proposals that wait for their turn.
+func (c *committer) depth() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pending)
+}
+
 func (c *committer) send() {
 	defer close(c.inflight)
 	for {
