@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"os"
 	"runtime"
@@ -53,7 +54,21 @@ func newHtpasswd(file string) *htpasswd {
 	return h
 }
 
-// load reads the file again if it changed; a file that cannot be read lets nobody in.
+// usable tells at the start what would let nobody in.
+func (h *htpasswd) usable() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, err := os.Stat(h.file); err != nil {
+		return fmt.Errorf("htpasswd_file: %w", err)
+	}
+	h.loadLocked()
+	if len(h.users) == 0 {
+		return fmt.Errorf("htpasswd_file %s: found no user, wanted lines of user:bcrypt hash, as \"htpasswd -B\" writes them", h.file)
+	}
+	return nil
+}
+
+// loadLocked reads the file again if it changed; a file that cannot be read lets nobody in.
 func (h *htpasswd) loadLocked() {
 	info, err := os.Stat(h.file)
 	if err != nil {

@@ -117,8 +117,6 @@ func (r *request) fail(err error) {
 		form = wire.AppendFault
 		code, text = r.statusOf(err)
 	}
-	resp := &r.ctx.Response
-	resp.Header.Del("Location")
 	if allow != "" {
 		r.header("Allow", allow)
 	}

@@ -45,13 +45,19 @@ type Server struct {
 	blind    atomic.Int64            // Unix nanoseconds since which read indexes fail, 0 = they do not
 }
 
-// New makes a server; it answers once Serve is called.
-func New(cfg Config) *Server {
+// New makes a server; it answers once Serve is called. An error names the setting that cannot be.
+func New(cfg Config) (*Server, error) {
+	if cfg.Commands == nil || cfg.Reader == nil || cfg.Hardware == nil || cfg.Members == nil {
+		return nil, errors.New("httpapi: Commands, Reader, Hardware and Members are needed, one of them is nil")
+	}
 	s := &Server{cfg: cfg.withDefaults()}
 	s.router = newRouter(routes())
 	s.requests.New = func() any { return &request{s: s} }
 	if cfg.HtpasswdFile != "" {
 		s.auth = newHtpasswd(cfg.HtpasswdFile)
+		if err := s.auth.usable(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.Metrics != nil {
 		s.metrics = fasthttpadaptor.NewFastHTTPHandler(cfg.Metrics)
@@ -71,8 +77,10 @@ func New(cfg Config) *Server {
 		CloseOnShutdown:       true,
 		SecureErrorLogMessage: true,
 		Logger:                quiet{s},
+
+		DisablePreParseMultipartForm: true, // bodies are JSON, whatever they say
 	}
-	return s
+	return s, nil
 }
 
 // Serve answers on ln until Shutdown.

@@ -222,7 +222,10 @@ func newWorld(t testing.TB, change ...func(*httpapi.Config)) *world {
 	for _, f := range change {
 		f(&cfg)
 	}
-	w.api = httpapi.New(cfg)
+	var err error
+	if w.api, err = httpapi.New(cfg); err != nil {
+		t.Fatal(err)
+	}
 	w.ln = fasthttputil.NewInmemoryListener()
 	served := make(chan error, 1)
 	go func() { served <- w.api.Serve(w.ln) }()

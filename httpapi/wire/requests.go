@@ -29,12 +29,11 @@ func NewNode(body map[string]any, minor int) (*node.Node, error) {
 			return nil, invalid("Cannot create node with invalid name '%s': %s", n.Name, err)
 		}
 	}
-	switch {
-	case n.RetiredReason != "" && !n.Retired:
+	if n.RetiredReason != "" && !n.Retired {
 		return nil, invalid("retired_reason needs retired to be true.")
-	default:
-		return n, checkCapacity(n)
 	}
+	n.InstanceUUID = strings.ToLower(n.InstanceUUID)
+	return n, checkCapacity(n)
 }
 
 // PatchNode turns the operations of a PATCH into the message for the node's owner, on top of n.
