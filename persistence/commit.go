@@ -17,9 +17,10 @@ import (
 	"ferrite/node"
 )
 
-// The committer hands at most groupSize transactions to the log in one go, and groups of them are under way at a time
-// (in the log file, in the state machine, on the way back). Without that bound every transaction would go alone: the state machine
-// is the slowest station, and a writer that it has answered would queue up behind all others with a batch of one.
+// The committer hands at most groupSize transactions to the log in one go, and at most groups of such groups are under
+// way (in the log file, in the state machine, on the way back). Without that bound every transaction would go alone: the
+// state machine is the slowest station, and a writer that it has answered would queue up behind all others with a batch
+// of one.
 // settleTime bounds the search for an unknown outcome.
 const (
 	groupSize  = 256
@@ -167,18 +168,14 @@ func (s *Raft) failed(p *proposal, err error) {
 	case errors.Is(err, raft.ErrRaftShutdown):
 		p.done(0, fmt.Errorf("%w: %w", ErrUnknown, ErrClosed))
 	default:
-		s.background.Go(func() {
-			rev, known := s.lookFor(p.entry)
-			p.done(rev, errors.Join(known, notIf(known != nil, err)))
+		s.committer.ended.Go(func() { // of the committer's, which has not ended while it settles
+			rev, unsettled := s.lookFor(p.entry)
+			if unsettled != nil {
+				unsettled = fmt.Errorf("%w: %w", unsettled, err)
+			}
+			p.done(rev, unsettled)
 		})
 	}
-}
-
-func notIf(cond bool, err error) error {
-	if cond {
-		return err
-	}
-	return nil
 }
 
 // lookFor settles an unknown outcome: after a read index, mine among the ids of the records means committed; a
@@ -212,7 +209,7 @@ func (s *Raft) lookFor(e *entry) (node.Rev, error) {
 // Submit implements Store. The calls of done come in log order.
 func (s *Raft) Submit(tx Tx, done func(node.Rev, error)) {
 	if _, err := s.submit(tx, done); err != nil {
-		s.background.Go(func() { done(0, err) })
+		go done(0, err)
 	}
 }
 

@@ -17,8 +17,8 @@
 // interface Store: Raft (hashicorp/raft as the log, raft-wal its file, badger the state machine) and Memory, which runs
 // the same state machine without a disk for tests and simulation. Package storetest is the suite that both pass.
 //
-// What is on disk: wal/ (the log), state-N/ (badger), snapshots/, LOCK, key.check. Entries, records and backups begin
-// with a format version (L1); secrets are sealed before they enter the log (L3).
+// What is on disk: wal/ (the log), state-N/ (badger; CURRENT names the one in use), snapshots/, LOCK, key.check. Entries,
+// records and backups begin with a format version (L1); secrets are sealed before they enter the log (L3).
 //
 // # Concurrency
 //

@@ -113,9 +113,26 @@ func writeFile(path string, data []byte) error {
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// settle makes the names of the folder and of what is in it durable: a new file is of no use in a folder that a power
+// cut takes away.
+func (d folder) settle() error {
+	if err := syncDir(string(d)); err != nil {
+		return err
+	}
+	err := syncDir(filepath.Dir(filepath.Clean(string(d))))
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // who may not read the folder above did not make this one just now
+	}
+	return err
 }

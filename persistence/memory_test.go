@@ -32,10 +32,9 @@ func TestMemoryFaults(t *testing.T) {
 		m := persistence.NewMemory(persistence.MemoryOptions{})
 		defer m.Close()
 		ctx := t.Context()
-		var fault persistence.Fault
-		m.SetHook(func(persistence.Tx) persistence.Fault { return fault })
+		inject := func(f persistence.Fault) { m.SetHook(func(persistence.Tx) persistence.Fault { return f }) }
 
-		fault = persistence.Fault{Delay: time.Hour}
+		inject(persistence.Fault{Delay: time.Hour})
 		start := time.Now()
 		if rev, err := m.Commit(ctx, setting("a", 0)); err != nil || rev != 1 || time.Since(start) != time.Hour {
 			t.Fatalf("delayed: revision %d, %v, after %s", rev, err, time.Since(start))
@@ -50,11 +49,11 @@ func TestMemoryFaults(t *testing.T) {
 			t.Fatal("a withdrawn commit was applied")
 		}
 
-		fault = persistence.Fault{Err: persistence.ErrNoQuorum}
+		inject(persistence.Fault{Err: persistence.ErrNoQuorum})
 		if _, err := m.Commit(ctx, setting("b", 0)); !errors.Is(err, persistence.ErrNoQuorum) || m.Len(persistence.KindSetting) != 1 {
 			t.Fatalf("refused by the hook: %v", err)
 		}
-		fault = persistence.Fault{Err: persistence.ErrUnknown, Applied: true}
+		inject(persistence.Fault{Err: persistence.ErrUnknown, Applied: true})
 		if _, err := m.Commit(ctx, setting("b", 0)); !errors.Is(err, persistence.ErrUnknown) || m.Len(persistence.KindSetting) != 2 {
 			t.Fatalf("a lost answer: %v, %d settings", err, m.Len(persistence.KindSetting))
 		}

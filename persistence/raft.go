@@ -96,6 +96,9 @@ func (s *Raft) start(c *codec) error {
 	if err := s.startRaft(snaps, raftConfig(s.cfg.Name, hlog)); err != nil {
 		return err
 	}
+	if err := s.dir.settle(); err != nil {
+		return err
+	}
 	s.committer = newCommitter(s)
 	s.background.Go(func() { s.keep(s.life) })
 	if err := s.lead(); err != nil {
@@ -249,9 +252,9 @@ func (s *Raft) lead() error {
 	}
 }
 
-// fail ends the process after a failed write: what was acknowledged is in the log, and the next start reads it.
+// fail ends the process after a failed write or read of the disk: what was acknowledged is in the log, and the next start reads it.
 func (s *Raft) fail(err error) {
-	s.log.Error("the disk failed a write: ending at once, because a second try could only pretend to succeed", "dir", s.cfg.Dir, "err", err)
+	s.log.Error("the disk failed: ending at once, because a second try could only pretend to succeed", "dir", s.cfg.Dir, "err", err)
 	s.cfg.Exit(1)
 	if s.replica != nil {
 		go s.stop(err) // only tests get here; the caller may hold the replica's lock
