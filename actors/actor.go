@@ -140,7 +140,7 @@ func (a *nodeActor) activate(c actor.Context) {
 		return
 	}
 	a.entry = a.f.sweep.add(a.n, c.Self())
-	if a.n.Intent != nil || a.n.ProvisionState.Unstable() {
+	if a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable() {
 		a.outcome(c, &outcome{msg: node.Activated{}})
 	}
 }
@@ -305,9 +305,8 @@ func (a *nodeActor) recovered(c actor.Context) {
 	if a.n == nil || a.n.Quarantined != "" || a.commit != nil {
 		return
 	}
-	q := a.n.Clone()
-	q.Quarantined = fmt.Sprint(p)
-	q.LastError = fmt.Sprintf("node quarantined: its rules failed: %v", p)
-	q.Outer++
-	a.submit(c, &pending{d: node.Decision{Node: q}})
+	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Policy: a.f.cfg.Policy}
+	if d, err := node.Quarantine(env, a.n, fmt.Sprint(p)); err == nil {
+		a.submit(c, &pending{d: d})
+	}
 }

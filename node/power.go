@@ -104,8 +104,10 @@ func powerEffect(n *Node, target PowerState, phase string, timeout time.Duration
 		e.Act, e.Want = PowerOff, PowerOff
 	case "soft off":
 		e.Act, e.Want = SoftPowerOff, PowerOff
-	case "reset":
-		e.Act, e.Want, e.Class, e.Read, e.Pause = Rebooting, PowerOn, Once, false, resetPause
+	case "reset": // over once the BMC has taken it: the shorter a once effect, the less can be lost with its owner
+		e.Act, e.Class, e.Read = Rebooting, Once, false
+	case "reset wait":
+		e.Want, e.Class, e.Read, e.Pause = PowerOn, Probe, false, resetPause
 	}
 	return e
 }
@@ -128,6 +130,8 @@ func (s *step) powerDone(m Done) (Decision, error) {
 		s.powerFailed(target, fmt.Sprintf("Failed to change power state to '%s' by '%s': %s", target.Final(), target, m.Err))
 	case target.IsReboot() && (i.Phase == "off" || i.Phase == "soft off"):
 		s.next(powerEffect(n, target, "on", i.Timeout))
+	case i.Phase == "reset":
+		s.next(powerEffect(n, target, "reset wait", i.Timeout))
 	default:
 		if m.Already && !target.IsReboot() {
 			n.LastError = ""
