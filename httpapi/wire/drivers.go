@@ -70,5 +70,5 @@ var Conductors = newTable("conductor", nil,
 	plain("conductor_group", 0, func(x *Conductor) *string { return &x.Group }).since(49).short(),
 	computed("drivers", "array of string", func(b []byte, _ *View, x *Conductor) []byte { return AppendStrings(b, x.Drivers) }).since(49),
 	links("links", "conductors", "", func(x *Conductor) string { return x.Hostname }).since(49).short(),
-	flag("alive", false, func(x *Conductor) *bool { return &x.Alive }).since(49).short(),
+	boolean("alive", false, func(x *Conductor) *bool { return &x.Alive }).since(49).short(),
 )

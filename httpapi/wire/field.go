@@ -110,8 +110,8 @@ func plain[T any](name string, limit int, p func(*T) *string) Field[T] {
 	return f
 }
 
-// flag is a bool; missing is the default.
-func flag[T any](name string, missing bool, p func(*T) *bool) Field[T] {
+// boolean is a bool; missing is the default.
+func boolean[T any](name string, missing bool, p func(*T) *bool) Field[T] {
 	return Field[T]{
 		Name: name, Type: "bool",
 		Append:  func(b []byte, _ *View, x *T) []byte { return appendBool(b, *p(x)) },
