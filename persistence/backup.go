@@ -27,14 +27,11 @@ const (
 var errBackup = errors.New("the backup is damaged: it ends early or its checksum is wrong")
 
 func writeBackup(w io.Writer, v kvView) (node.Rev, error) {
-	applied, err := v.get([]byte{keyApplied})
+	applied, err := appliedOf(v)
 	if err != nil {
 		return 0, err
 	}
-	var rev uint64
-	if len(applied) == 8 {
-		rev = binary.BigEndian.Uint64(applied)
-	}
+	rev := uint64(applied)
 	sum := sha256.New()
 	buf := bufio.NewWriterSize(w, 64<<10)
 	out := io.MultiWriter(buf, sum)

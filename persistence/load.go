@@ -24,12 +24,9 @@ func (r *replica) load(store kv) (*loaded, error) {
 	v := store.view()
 	defer v.close()
 	l := &loaded{x: newIndex()}
-	data, err := v.get([]byte{keyApplied})
-	if err != nil {
+	var err error
+	if l.applied, err = appliedOf(v); err != nil {
 		return nil, err
-	}
-	if len(data) == 8 {
-		l.applied = node.Rev(binary.BigEndian.Uint64(data))
 	}
 	if err := r.loadRecords(v, l.x); err != nil {
 		return nil, err
@@ -40,6 +37,21 @@ func (r *replica) load(store kv) (*loaded, error) {
 		return err == nil, err
 	})
 	return l, err
+}
+
+// appliedIn is the newest entry whose effects a storage holds.
+func appliedIn(store kv) (node.Rev, error) {
+	v := store.view()
+	defer v.close()
+	return appliedOf(v)
+}
+
+func appliedOf(v kvView) (node.Rev, error) {
+	data, err := v.get([]byte{keyApplied})
+	if err != nil || len(data) != 8 {
+		return 0, err
+	}
+	return node.Rev(binary.BigEndian.Uint64(data)), nil
 }
 
 type storedRec struct {

@@ -22,6 +22,10 @@ func (m machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0]
 
 // ApplyBatch implements raft.BatchingFSM: one storage transaction for all.
 func (m machine) ApplyBatch(logs []*raft.Log) []any {
+	if node.Rev(logs[len(logs)-1].Index) <= m.s.known {
+		return make([]any, len(logs)) // replayed at a start: the state holds it, loaded or not
+	}
+	<-m.s.loaded
 	batch := make([]logEntry, len(logs))
 	for i, l := range logs {
 		batch[i].rev = node.Rev(l.Index)
@@ -38,6 +42,7 @@ func (m machine) ApplyBatch(logs []*raft.Log) []any {
 
 // Snapshot implements raft.FSM: a point in time of the storage, written out later.
 func (m machine) Snapshot() (raft.FSMSnapshot, error) {
+	<-m.s.loaded
 	v, done, err := m.s.view()
 	if err != nil {
 		return nil, err

@@ -153,6 +153,8 @@ func TestRefusedFolders(t *testing.T) {
 			overwrite(t, dir, "wal/wal-meta.db", 4096)
 		}, "wal cannot be opened, it may be damaged"},
 		"state damaged": {func(t *testing.T, dir string, _ *Config) { overwrite(t, dir, "state-1/MANIFEST", 0) }, "state-1 cannot be opened, it may be damaged"},
+		"state newer":   {func(t *testing.T, dir string, _ *Config) { plant(t, dir, []byte{recordVersion + 1}) }, "written by a newer ferrite"},
+		"record broken": {func(t *testing.T, dir string, _ *Config) { plant(t, dir, []byte{recordVersion, 0}) }, "state-1: record 1/planted: the header is damaged"},
 		"bad current":   {func(t *testing.T, dir string, _ *Config) { overwrite(t, dir, "CURRENT", 0) }, "CURRENT is damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +172,19 @@ func TestRefusedFolders(t *testing.T) {
 				t.Fatalf("Open: %v\nwanted: %s", err, c.want)
 			}
 		})
+	}
+}
+
+// plant puts a record into the state behind the store's back.
+func plant(t *testing.T, dir string, data []byte) {
+	t.Helper()
+	b, err := openBadger(filepath.Join(dir, "state-1"), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := b.begin()
+	if err := errors.Join(tx.set(recordKey(Key{KindNode, "planted"}), data), tx.commit(), b.close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+
+	"ferrite/node"
 )
 
 // Raft is the Store of a conductor: hashicorp/raft as the log, raft-wal as its file, badger as the state machine. For
@@ -30,6 +32,8 @@ type Raft struct {
 	committer *committer
 	rounds    rounds
 	lock      *os.File
+	loaded    chan struct{} // closed when the state is in memory
+	known     node.Rev      // the state held so much when it was opened
 
 	term       atomic.Uint64 // the newest term that openTerm has opened
 	low        atomic.Bool   // the disk is below its watermark
@@ -56,7 +60,7 @@ func Open(cfg Config) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger}
+	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{})}
 	s.rounds.run = s.readRound
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {
@@ -100,6 +104,10 @@ func (s *Raft) start(c *codec) error {
 		return err
 	}
 	s.committer = newCommitter(s)
+	<-s.loaded
+	if err := s.stopped(); err != nil {
+		return err
+	}
 	s.background.Go(func() { s.keep(s.life) })
 	if err := s.lead(); err != nil {
 		return err
@@ -109,7 +117,7 @@ func (s *Raft) start(c *codec) error {
 	return nil
 }
 
-// openState opens badger, from a snapshot when badger is behind it, and loads it.
+// openState opens badger, from a snapshot when badger is behind it, and begins to load it: raft reads its log meanwhile.
 func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 	path, err := s.dir.state()
 	if err != nil {
@@ -120,35 +128,49 @@ func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 		return err
 	}
 	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes}, store, s.fail)
-	l, err := s.load(store)
+	applied, err := appliedIn(store)
 	if err != nil {
 		return fmt.Errorf("the state in %s: %w", path, err)
 	}
-	s.adopt(store, l)
-	newest, err := s.behind(snaps)
+	s.applied.Store(uint64(applied))
+	newest, restored, err := s.behind(snaps)
 	if err != nil {
 		return err
 	}
-	return s.checkLog(newest)
+	s.known = s.Applied()
+	if err := s.checkLog(newest); err != nil || restored {
+		close(s.loaded)
+		return err
+	}
+	s.background.Go(func() {
+		defer close(s.loaded)
+		l, err := s.load(store)
+		if err != nil {
+			s.stop(fmt.Errorf("the state in %s: %w", path, err))
+			return
+		}
+		s.adopt(store, l)
+	})
+	return nil
 }
 
 // behind restores badger from the newest snapshot if it is older than that; it returns the snapshot's index.
-func (s *Raft) behind(snaps raft.SnapshotStore) (uint64, error) {
+func (s *Raft) behind(snaps raft.SnapshotStore) (index uint64, restored bool, err error) {
 	list, err := snaps.List()
 	if err != nil || len(list) == 0 {
-		return 0, err
+		return 0, false, err
 	}
-	index := list[0].Index
+	index = list[0].Index
 	if uint64(s.Applied()) >= index {
-		return index, nil
+		return index, false, nil
 	}
 	s.log.Warn("the state is older than the newest snapshot and is restored from it", "state", s.Applied(), "snapshot", index)
 	_, rc, err := snaps.Open(list[0].ID)
 	if err != nil {
-		return 0, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
+		return 0, false, fmt.Errorf("snapshot %s: %w", list[0].ID, err)
 	}
 	defer rc.Close()
-	return index, machine{s}.Restore(rc)
+	return index, true, machine{s}.Restore(rc)
 }
 
 // checkLog refuses a log that does not reach from the state on: applying it would lose acknowledged writes in silence.
