@@ -18,7 +18,7 @@ type BMC struct {
 	mu       sync.Mutex // guards below
 	power    bool
 	dead     bool
-	refuse   bool           // chassis control answers 0xD5 and does nothing
+	refuse   bool           // chassis control answers 0xD6 and does nothing
 	latency  *time.Duration // instead of the fleet's
 	boot     boot
 	sessions []*session
@@ -133,11 +133,16 @@ func (b *BMC) log(c Command) {
 // switchPower changes the machine's power; boot flags for one time are used up when it comes on.
 func (b *BMC) switchPower(on bool) {
 	if on && !b.power {
-		if d := b.flags(); d[0]&0x80 != 0 && d[0]&0x40 == 0 {
-			b.boot = boot{}
-		}
+		b.useUp()
 	}
 	b.power = on
+}
+
+// useUp is the machine's boot: it takes flags that are for one time.
+func (b *BMC) useUp() {
+	if d := b.flags(); d[0]&0x80 != 0 && d[0]&0x40 == 0 {
+		b.boot = boot{}
+	}
 }
 
 var controlNames = []string{"power off", "power on", "power cycle", "reset", "nmi", "soft off"}
@@ -156,7 +161,7 @@ func commandName(netfn, cmd byte, data []byte) string {
 }
 
 var names = map[[2]byte]string{
-	{0, 1}: "get chassis status", {0, 4}: "chassis identify", {0, 9}: "get boot options", {6, 1}: "get device id",
+	{0, 1}: "get chassis status", {0, 2}: "chassis control", {0, 8}: "set boot option", {0, 4}: "chassis identify", {0, 9}: "get boot options", {6, 1}: "get device id",
 	{6, 2}: "cold reset", {6, 3}: "warm reset", {6, 4}: "get self test", {6, 0x37}: "get system guid", {6, 8}: "get device guid",
 	{6, 0x38}: "get channel authentication capabilities", {6, 0x3b}: "set session privilege level", {6, 0x3c}: "close session",
 	{6, 0x3d}: "get session info", {6, 0x54}: "get channel cipher suites", {0xa, 0x20}: "get sdr repository info", {0xa, 0x40}: "get sel info",

@@ -4,6 +4,7 @@
 package sim
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 )
@@ -16,8 +17,11 @@ const (
 	ccField         = 0xcc
 	ccPrivilege     = 0xd4
 	ccState         = 0xd5
+	ccDisabled      = 0xd6
 	ccParameter     = 0x80
+	privUser        = 2
 	privOperator    = 3
+	privAdmin       = 4
 	maxReplyData    = 64
 	chassis         = 0x00
 	app             = 0x06
@@ -35,8 +39,9 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 		return 0
 	}
 	netfn, cmd, data := m[1]>>2, m[5], m[6:len(m)-1]
-	if s != nil && s.lastSeq == m[4] && s.lastReq == [4]byte{netfn, cmd, byte(len(data)), first(data)} && time.Since(s.lastAt) < 5*time.Second && mutating(netfn, cmd) {
-		return copy(out, s.lastReply) // a retransmission: answered again, not executed again
+	if s != nil && mutating(netfn, cmd) && s.repeated(m[4], netfn, cmd, data) {
+		b.f.stats.repeats.Add(1)
+		return copy(out, s.lastReply)
 	}
 	var body [maxReplyData]byte
 	cc, n := b.execute(s, netfn, cmd, data, body[:])
@@ -50,8 +55,10 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 		return end + 1
 	}
 	if s != nil {
-		s.lastSeq, s.lastReq, s.lastAt = m[4], [4]byte{netfn, cmd, byte(len(data)), first(data)}, time.Now()
-		s.lastReply = append(s.lastReply[:0], out[:end+1]...)
+		if mutating(netfn, cmd) {
+			s.lastReq = append(append(s.lastReq[:0], m[4], netfn, cmd), data...)
+			s.lastReply, s.lastAt = append(s.lastReply[:0], out[:end+1]...), time.Now()
+		}
 		b.log(Command{Time: time.Now(), Source: from, Session: s.id, NetFn: netfn, Cmd: cmd, Name: commandName(netfn, cmd, data), Data: append([]byte(nil), data...), Completion: cc})
 	}
 	return end + 1
@@ -59,11 +66,13 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 
 func mutating(netfn, cmd byte) bool { return netfn == chassis && (cmd == 2 || cmd == 8) }
 
-func first(d []byte) byte {
-	if len(d) == 0 {
-		return 0
-	}
-	return d[0]
+// repeatWithin is how long a request with the same rqSeq and content counts as sent again: rqSeq has only 64 values.
+const repeatWithin = 5 * time.Second
+
+// repeated reports whether a request is the last one that changed something, sent again.
+func (s *session) repeated(seq, netfn, cmd byte, data []byte) bool {
+	r := s.lastReq
+	return len(r) == 3+len(data) && r[0] == seq && r[1] == netfn && r[2] == cmd && bytes.Equal(r[3:], data) && time.Since(s.lastAt) < repeatWithin
 }
 
 func sum(p []byte) byte {
@@ -114,7 +123,10 @@ func (b *BMC) chassis(s *session, cmd byte, d, out []byte) (byte, int) {
 		return ok, 3
 	case 0x02:
 		return b.control(s, d), 0
-	case 0x04:
+	case 0x04: // Chassis Identify: a light nobody sees
+		if s.priv < privOperator {
+			return ccPrivilege, 0
+		}
 		return ok, 0
 	case 0x08:
 		if s.priv < privOperator {
@@ -136,7 +148,7 @@ func (b *BMC) control(s *session, d []byte) byte {
 	case len(d) != 1:
 		return ccLength
 	case b.refuse:
-		return ccState
+		return ccDisabled
 	}
 	switch d[0] & 0xf {
 	case 0:
@@ -153,6 +165,7 @@ func (b *BMC) control(s *session, d []byte) byte {
 		if !b.power {
 			return ccState
 		}
+		b.useUp()
 	case 4:
 	case 5:
 		b.switchPower(false)
@@ -219,7 +232,10 @@ func (b *BMC) app(s *session, cmd byte, d, out []byte) (byte, int) {
 	switch cmd {
 	case 0x01: // Get Device ID
 		return ok, copy(out, []byte{0x20, 1, 2, 3, 2, 0xbf, manufacturerID & 0xff, manufacturerID >> 8, 0, 0x0b, 0x09})
-	case 0x02, 0x03:
+	case 0x02, 0x03: // Cold and Warm Reset: taken, but the BMC goes on
+		if s.priv < privAdmin {
+			return ccPrivilege, 0
+		}
 		return ok, 0
 	case 0x04:
 		return ok, copy(out, []byte{0x55, 0})

@@ -218,7 +218,7 @@ func TestControlAPI(t *testing.T) {
 			last = fmt.Sprintf("%s %d", c.Name, c.Completion)
 		}
 	}
-	if doc.Power != "on" || last != "chassis control: power off 213" {
+	if doc.Power != "on" || last != "chassis control: power off 214" {
 		t.Errorf("%+v, last %q", doc, last)
 	}
 }

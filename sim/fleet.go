@@ -32,13 +32,14 @@ type Fleet struct {
 }
 
 type stats struct {
-	in, out, commands, auth, drops atomic.Uint64
+	in, out, commands, repeats, auth, drops atomic.Uint64
 }
 
 // Stats are a fleet's counters since its start.
 type Stats struct {
 	PacketsIn, PacketsOut uint64
 	Commands              uint64 // inside sessions
+	Repeats               uint64 // of these, requests sent again, answered and not executed
 	AuthFailures          uint64
 	Drops                 uint64 // lost on purpose, malformed, or for nobody
 }
@@ -106,7 +107,7 @@ func (f *Fleet) Sessions() int {
 // Stats reads the counters.
 func (f *Fleet) Stats() Stats {
 	s := &f.stats
-	return Stats{PacketsIn: s.in.Load(), PacketsOut: s.out.Load(), Commands: s.commands.Load(), AuthFailures: s.auth.Load(), Drops: s.drops.Load()}
+	return Stats{PacketsIn: s.in.Load(), PacketsOut: s.out.Load(), Commands: s.commands.Load(), Repeats: s.repeats.Load(), AuthFailures: s.auth.Load(), Drops: s.drops.Load()}
 }
 
 // Run answers until ctx ends or Close is called.
@@ -151,6 +152,7 @@ func (f *Fleet) Close() {
 		_ = f.conn.Close()
 		if f.server != nil {
 			_ = f.server.Close()
+			_ = f.control.Close() // the server knows it only once it serves
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
+	"net/netip"
 	"time"
 )
 
@@ -15,6 +16,7 @@ const (
 	statusNoResources   = 0x01
 	statusBadSession    = 0x02
 	statusBadRole       = 0x09
+	statusRoleTooHigh   = 0x0a
 	statusBadName       = 0x0d
 	statusBadCheck      = 0x0f
 	statusNoSuite       = 0x11
@@ -23,7 +25,7 @@ const (
 )
 
 // open answers an Open Session request (IPMI 13.17, 13.18).
-func (b *BMC) open(p, out []byte) int {
+func (b *BMC) open(from netip.AddrPort, p, out []byte) int {
 	if len(p) < 32 {
 		return 0
 	}
@@ -42,27 +44,44 @@ func (b *BMC) open(p, out []byte) int {
 			chosen = &suites[i]
 		}
 	}
+	if p[11] == 0 && p[19] == 0 && p[27] == 0 { // null algorithms: ours to choose
+		chosen = &suites[len(suites)-1]
+	}
 	if chosen == nil {
 		return refuse(statusNoSuite)
 	}
-	if !b.room() {
-		return refuse(statusNoResources)
-	}
-	b.lastID++
-	s := &session{id: uint32(b.index)<<12 ^ b.lastID<<1 | 1, console: le.Uint32(p[4:]), suite: chosen, last: time.Now(), maxPriv: p[1] & 0xf} //nolint:gosec // an id
-	for b.find(s.id) != nil || s.id == 0 {
-		s.id += 2
-	}
-	b.sessions = append(b.sessions, s)
-	priv := s.maxPriv
+	priv := p[1] & 0xf
 	if priv == 0 {
-		priv = 4
+		priv = privAdmin
 	}
+	s := b.opening(from, le.Uint32(p[4:]), chosen, priv)
+	if s == nil {
+		if !b.room() {
+			return refuse(statusNoResources)
+		}
+		b.lastID++
+		s = &session{id: uint32(b.index)<<12 ^ b.lastID<<1 | 1, console: le.Uint32(p[4:]), suite: chosen, maxPriv: priv, peer: from} //nolint:gosec // an id
+		for b.find(s.id) != nil || s.id == 0 {
+			s.id += 2
+		}
+		b.sessions = append(b.sessions, s)
+	}
+	s.last = time.Now()
 	copy(out, []byte{p[0], 0, priv, 0})
 	copy(out[4:8], p[4:8])
 	le.PutUint32(out[8:], s.id)
 	copy(out[12:36], []byte{0, 0, 0, 8, chosen.auth, 0, 0, 0, 1, 0, 0, 8, chosen.integrity, 0, 0, 0, 2, 0, 0, 8, 1, 0, 0, 0})
 	return 36
+}
+
+// opening is the session that the same request has opened already, when its answer was lost.
+func (b *BMC) opening(from netip.AddrPort, console uint32, chosen *suite, priv byte) *session {
+	for _, s := range b.sessions {
+		if !s.active && s.peer == from && s.console == console && s.suite == chosen && s.maxPriv == priv && time.Since(s.last) < handshakeIdle {
+			return s
+		}
+	}
+	return nil
 }
 
 // guid is the BMC's GUID: fixed, with the index inside.
@@ -93,16 +112,23 @@ func (b *BMC) rakp1(p, out []byte) int {
 	if p[27] > handshakeMaxNameLen {
 		return refuse(statusBadName)
 	}
-	copy(s.rc[:], p[8:24])
-	s.role, s.user = p[24], append([]byte(nil), p[28:28+int(p[27])]...)
-	if !bytes.Equal(s.user, []byte(b.f.cfg.User)) {
+	role, user := p[24], p[28:28+int(p[27])]
+	switch {
+	case string(user) != b.f.cfg.User:
 		b.f.stats.auth.Add(1)
 		return refuse(statusBadName)
-	}
-	if s.role&0xf > 4 || s.role&0xf == 0 {
+	case role&0xf > privAdmin || role&0xf == 0:
 		return refuse(statusBadRole)
+	case role&0xf > s.maxPriv:
+		return refuse(statusRoleTooHigh)
 	}
-	_, _ = rand.Read(s.rm[:]) // never fails
+	// Sent again, the request gets the same random number: RAKP 3 to either answer is good then. A new number would make
+	// a lost or slow answer look like a wrong password.
+	if s.user == nil || s.role != role || !bytes.Equal(s.rc[:], p[8:24]) {
+		copy(s.rc[:], p[8:24])
+		s.role, s.user = role, append([]byte{}, user...)
+		_, _ = rand.Read(s.rm[:]) // never fails
+	}
 	s.last = time.Now()
 	guid := b.guid()
 	copy(out, []byte{p[0], 0, 0, 0})
@@ -131,12 +157,16 @@ func (b *BMC) rakp3(p, out []byte) int {
 	refuse := func(status byte) int {
 		copy(out, []byte{p[0], status, 0, 0})
 		copy(out[4:8], console[:])
-		b.drop(s.id)
+		if !s.active { // nobody without the password ends a live session
+			b.drop(s.id)
+		}
 		return 8
 	}
 	if p[1] != 0 { // the console found our code wrong: it has another password
 		b.f.stats.auth.Add(1)
-		b.drop(s.id)
+		if !s.active {
+			b.drop(s.id)
+		}
 		return 0
 	}
 	want := s.suite.mac([]byte(b.f.cfg.Password), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
@@ -144,9 +174,12 @@ func (b *BMC) rakp3(p, out []byte) int {
 		b.f.stats.auth.Add(1)
 		return refuse(statusBadCheck)
 	}
-	sik := s.keys([]byte(b.f.cfg.Password))
-	s.active, s.last = true, time.Now()
-	s.priv = min(2, s.role&0xf) // a session starts as user (IPMI 22.18)
+	sik := s.integrityKey([]byte(b.f.cfg.Password))
+	if !s.active { // else sent again: the same answer, nothing new
+		s.keys(sik)
+		s.active, s.last = true, time.Now()
+		s.priv = min(privUser, s.role&0xf) // a session starts as user (IPMI 22.18)
+	}
 	guid := b.guid()
 	var id [4]byte
 	le.PutUint32(id[:], s.id)

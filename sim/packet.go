@@ -26,6 +26,7 @@ const (
 	headerLen              = 4  // RMCP
 	plusLen                = 16 // RMCP and RMCP+ session header
 	rmcpPlus          byte = 6
+	nextHeader             = 7 // ends the integrity pad
 )
 
 // answer reads one datagram and writes the reply; 0 = there is none. The BMC is locked.
@@ -95,7 +96,7 @@ func (b *BMC) plus(from netip.AddrPort, in, out []byte) int {
 	case payloadIPMI:
 		n, reply = b.message(nil, from, payload, out[plusLen:]), payloadIPMI
 	case payloadOpen:
-		n, reply = b.open(payload, out[plusLen:]), payloadOpenReply
+		n, reply = b.open(from, payload, out[plusLen:]), payloadOpenReply
 	case payloadRAKP1:
 		n, reply = b.rakp1(payload, out[plusLen:]), payloadRAKP2
 	case payloadRAKP3:
@@ -126,7 +127,7 @@ func (b *BMC) inSession(from netip.AddrPort, typ byte, id uint32, in, payload, o
 		b.f.stats.auth.Add(1)
 		return 0
 	}
-	if !s.fresh(le.Uint32(in[10:])) {
+	if t := body[len(body)-2:]; t[1] != nextHeader || plusLen+len(payload)+int(t[0])+2+n != len(in) || !s.fresh(le.Uint32(in[10:])) {
 		return 0
 	}
 	if typ&flagEncrypted == 0 || typ&0x3f != payloadIPMI {
@@ -207,7 +208,7 @@ func (s *session) seal(out []byte, k int) int {
 		out[end] = 0xff
 		end++
 	}
-	out[end], out[end+1] = byte(fill), 0x07
+	out[end], out[end+1] = byte(fill), nextHeader
 	end += 2
 	s.code(out[headerLen:end], out[end:])
 	return end + s.suite.authLen

@@ -10,11 +10,15 @@ import (
 	"crypto/sha1" //nolint:gosec // IPMI cipher suite 3
 	"crypto/sha256"
 	"hash"
+	"net/netip"
 	"time"
 )
 
 // sessionIdle is how long a BMC keeps a silent session (IPMI 6.12.15: 60 s +- 3).
 const sessionIdle = 60 * time.Second
+
+// handshakeIdle is how long a handshake that does not go on holds its slot.
+const handshakeIdle = 5 * time.Second
 
 // window is how far a session sequence may be from the highest seen (IPMI 6.12.13).
 const window = 16
@@ -50,9 +54,12 @@ type session struct {
 	seen  uint32 // bit i: sequence in-i was seen
 	out   uint32
 
-	lastSeq   byte // rqSeq of the last request, with what it asked and what was answered: a repeated request is not
-	lastReq   [4]byte
-	lastReply []byte // executed again
+	peer    netip.AddrPort // that opened it: an Open Session sent again means the same session
+	scratch [sha256.Size]byte
+
+	// The last command that changed something, as asked and as answered: sent again, it is answered but not executed.
+	lastReq   []byte // rqSeq, netfn, command, data
+	lastReply []byte
 	lastAt    time.Time
 }
 
@@ -64,24 +71,26 @@ func (s *suite) mac(key []byte, parts ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// keys derives the session's keys (IPMI 13.31, 13.32); there is no BMC key, so the password stands for it.
-func (s *session) keys(password []byte) (sik []byte) {
-	sik = s.suite.mac(password, s.rc[:], s.rm[:], []byte{s.role, byte(len(s.user))}, s.user)
+// integrityKey is the session integrity key (IPMI 13.31); there is no BMC key, so the password stands for it.
+func (s *session) integrityKey(password []byte) []byte {
+	return s.suite.mac(password, s.rc[:], s.rm[:], []byte{s.role, byte(len(s.user))}, s.user)
+}
+
+// keys derives the keys of the packets (IPMI 13.32).
+func (s *session) keys(sik []byte) {
 	ones, twos := make([]byte, 20), make([]byte, 20)
 	for i := range ones {
 		ones[i], twos[i] = 1, 2
 	}
 	s.mac = hmac.New(s.suite.hash, s.suite.mac(sik, ones))
 	s.block, _ = aes.NewCipher(s.suite.mac(sik, twos)[:16]) // the size is right
-	return sik
 }
 
 // code is the authentication code of a packet, into out.
 func (s *session) code(data, out []byte) {
-	var sum [sha256.Size]byte
 	s.mac.Reset()
 	s.mac.Write(data)
-	copy(out, s.mac.Sum(sum[:0])[:s.suite.authLen])
+	copy(out, s.mac.Sum(s.scratch[:0])[:s.suite.authLen]) // scratch lives in the session: a local one would escape
 }
 
 // fresh reports whether a sequence number was not seen yet and lies in the window; it marks it as seen.
@@ -119,7 +128,7 @@ func (b *BMC) room() bool {
 	for _, s := range b.sessions {
 		limit := sessionIdle
 		if !s.active {
-			limit = 5 * time.Second
+			limit = handshakeIdle
 		}
 		if time.Since(s.last) < limit {
 			live = append(live, s)
