@@ -19,7 +19,6 @@ import (
 	"ferrite/bmc"
 	"ferrite/bmc/fake"
 	"ferrite/bmc/ipmi"
-	"ferrite/httpapi"
 	"ferrite/node"
 	"ferrite/notify"
 	"ferrite/notify/embedded"
@@ -28,16 +27,16 @@ import (
 
 // Conductor is one running process's worth of Ferrite.
 type Conductor struct {
-	cfg       Config
-	log       *slog.Logger
-	store     persistence.Store
-	engine    *ipmi.Engine
-	fleet     *actors.Fleet
-	nats      *embedded.Server
-	publisher *notify.Publisher
-	api       *httpapi.Server
-	apiURL    string
-	scheme    string
+	cfg         Config
+	incarnation uint64 // random per process start (S1)
+	log         *slog.Logger
+	store       persistence.Store
+	engine      *ipmi.Engine
+	drivers     map[string]*bmc.Driver // by interface name
+	fleet       *actors.Fleet
+	nats        *embedded.Server
+	publisher   *notify.Publisher
+	apiURL      string
 
 	stopping atomic.Bool
 	failed   chan error
@@ -60,7 +59,7 @@ func Start(ctx context.Context, cfg Config) (*Conductor, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	c := &Conductor{cfg: cfg, log: cfg.Logger, failed: make(chan error, 4)}
+	c := &Conductor{cfg: cfg, log: cfg.Logger, failed: make(chan error, 4), incarnation: newIncarnation()}
 	if err := c.start(ctx); err != nil {
 		down, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -122,7 +121,7 @@ func (c *Conductor) open() error {
 			return err
 		}
 	}
-	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Key: key, Logger: c.log})
+	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, Logger: c.log})
 	if err != nil {
 		return err
 	}
@@ -189,8 +188,9 @@ func (c *Conductor) act() error {
 	}
 	c.engine = engine
 	c.began("bmc", engine.Close)
+	c.drivers = map[string]*bmc.Driver{"ipmitool": engine.Driver(), "fake": fake.New(c.cfg.Fake)}
 	f := actors.New(actors.Config{
-		Store: c.store, Drivers: c.drivers(), Self: node.Owner{Name: c.cfg.Name, Incarnation: incarnation()},
+		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder:      &notify.Encoder{Host: c.cfg.Name, Level: c.cfg.NotificationLevel, Format: c.cfg.NotificationFormat, Topics: c.cfg.Topics},
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery,
@@ -203,13 +203,8 @@ func (c *Conductor) act() error {
 	return nil
 }
 
-// drivers are ours by the interface names that they serve.
-func (c *Conductor) drivers() map[string]*bmc.Driver {
-	return map[string]*bmc.Driver{"ipmitool": c.engine.Driver(), "fake": fake.New(c.cfg.Fake)}
-}
-
-// incarnation is random per process start (S1).
-func incarnation() uint64 {
+// newIncarnation is random per process start (S1).
+func newIncarnation() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return binary.BigEndian.Uint64(b[:])
