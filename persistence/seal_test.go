@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"ferrite/inventory"
 	"ferrite/node"
 )
 
@@ -155,5 +156,27 @@ func TestNumbersKeepTheirDigits(t *testing.T) {
 	}
 	if n := v.(*node.Node); !reflect.DeepEqual(n.Extra, want) || n.Owner.Incarnation != 1<<64-1 {
 		t.Fatalf("numbers come back as %#v, incarnation %d", n.Extra, n.Owner.Incarnation)
+	}
+}
+
+// A new object field of a node or port must be looked into for secrets too (L3).
+func TestEveryObjectFieldIsSealed(t *testing.T) {
+	object := reflect.TypeFor[map[string]any]()
+	for _, c := range []struct {
+		typ  reflect.Type
+		have []namedMap
+	}{
+		{reflect.TypeFor[node.Node](), nodeMaps(&node.Node{})},
+		{reflect.TypeFor[inventory.Port](), portMaps(&inventory.Port{})},
+	} {
+		have := map[string]bool{}
+		for _, f := range c.have {
+			have[f.name] = true
+		}
+		for i := range c.typ.NumField() {
+			if f := c.typ.Field(i); f.Type == object && !have[f.Name] {
+				t.Errorf("%s.%s is not searched for secrets: add it to nodeMaps or portMaps", c.typ, f.Name)
+			}
+		}
 	}
 }
