@@ -59,10 +59,7 @@ func (a *nodeActor) tx(d node.Decision) persistence.Tx {
 		for _, p := range a.f.cfg.Store.PortsOf(a.uuid) {
 			tx.Del = append(tx.Del, persistence.Key{Kind: persistence.KindPort, ID: p.UUID})
 		}
-		a.f.cfg.Store.Scan(persistence.KindHistory, a.uuid+"/", func(r persistence.Record) bool {
-			tx.Del = append(tx.Del, r.Key)
-			return true
-		})
+		tx.DelPrefix = []persistence.Key{{Kind: persistence.KindHistory, ID: a.uuid + "/"}}
 		tx.Put = append(tx.Put, persistence.Put{
 			Key:   persistence.Key{Kind: persistence.KindTombstone, ID: a.uuid},
 			Value: &persistence.Tombstone{Epoch: d.Node.Owner.Epoch, Deleted: a.f.cfg.Clock().UTC()},
