@@ -5,10 +5,15 @@ package sim
 
 import (
 	"bytes"
+	"math/rand"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ferrite/internal/udpbatch"
 )
 
 func TestChassisControl(t *testing.T) {
@@ -256,5 +261,34 @@ func TestDelays(t *testing.T) {
 		if more := tag == 2; more != (next == 0) {
 			t.Errorf("after tag %d the next is due in %v", tag, next)
 		}
+	}
+}
+
+func TestDelaysKeepOrder(t *testing.T) {
+	var d delays
+	d.wake = make(chan struct{}, 1)
+	b, now := udpbatch.NewBatch(16), time.Now()
+	r := rand.New(rand.NewSource(5))
+	for round := range 3 { // later rounds use the buffers of earlier ones
+		for _, i := range r.Perm(100) {
+			b.Msgs[0].Set(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddr("127.1.0.1"), []byte{byte(i)})
+			d.add(now.Add(time.Duration(i)*time.Millisecond), &b.Msgs[0])
+		}
+		var got []byte
+		for len(got) < 100 {
+			n, _ := d.due(now.Add(time.Second), b)
+			if n == 0 {
+				t.Fatalf("round %d: only %d came out", round, len(got))
+			}
+			for i := range n {
+				got = append(got, b.Msgs[i].Data()[0])
+			}
+		}
+		if !slices.IsSorted(got) {
+			t.Fatalf("round %d: %v", round, got)
+		}
+	}
+	if n, next := d.due(now.Add(time.Hour), b); n != 0 || next != time.Hour || len(d.free) != 100 {
+		t.Errorf("%d replies left, next in %v, %d buffers: wanted none and 100 buffers", n, next, len(d.free))
 	}
 }

@@ -4,7 +4,6 @@
 package sim
 
 import (
-	"container/heap"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,11 +11,12 @@ import (
 	"ferrite/internal/udpbatch"
 )
 
-// delays holds replies that are on their way: one heap, no timer a packet.
+// delays holds replies that are on their way: one heap, no timer a packet, and buffers that are used again.
 type delays struct {
-	mu   sync.Mutex // guards heap
-	heap lateHeap
-	wake chan struct{} // holds 1
+	mu   sync.Mutex // guards heap and free
+	heap []latePacket
+	free [][]byte
+	wake chan struct{} // holds 1: the first one changed
 }
 
 type latePacket struct {
@@ -26,28 +26,22 @@ type latePacket struct {
 	data  []byte
 }
 
-type lateHeap []latePacket
-
-func (h lateHeap) Len() int           { return len(h) }
-func (h lateHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h lateHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push and Pop are for container/heap.
-func (h *lateHeap) Push(x any) { *h = append(*h, x.(latePacket)) }
-
-// Pop removes the last.
-func (h *lateHeap) Pop() any {
-	o := *h
-	x := o[len(o)-1]
-	o[len(o)-1] = latePacket{}
-	*h = o[:len(o)-1]
-	return x
-}
-
 func (d *delays) add(at time.Time, m *udpbatch.Msg) {
 	d.mu.Lock()
-	heap.Push(&d.heap, latePacket{at, m.Peer, m.Local, append([]byte(nil), m.Data()...)})
+	var buf []byte
+	if n := len(d.free); n > 0 {
+		buf, d.free = d.free[n-1], d.free[:n-1]
+	}
+	d.heap = append(d.heap, latePacket{at, m.Peer, m.Local, append(buf[:0], m.Data()...)})
+	h, i := d.heap, len(d.heap)-1
+	for i > 0 && h[i].at.Before(h[(i-1)/2].at) { // up
+		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
+		i = (i - 1) / 2
+	}
 	d.mu.Unlock()
+	if i > 0 {
+		return
+	}
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -59,17 +53,40 @@ func (d *delays) due(now time.Time, b *udpbatch.Batch) (n int, next time.Duratio
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for len(d.heap) > 0 && n < len(b.Msgs) {
-		if w := d.heap[0].at.Sub(now); w > 0 {
+		p := &d.heap[0]
+		if w := p.at.Sub(now); w > 0 {
 			return n, w
 		}
-		p := heap.Pop(&d.heap).(latePacket)
 		b.Msgs[n].Set(p.peer, p.local, p.data)
+		d.free = append(d.free, p.data)
+		d.removeFirst()
 		n++
 	}
 	if len(d.heap) > 0 {
 		return n, 0
 	}
 	return n, time.Hour
+}
+
+// removeFirst takes the earliest out of the heap; the caller holds mu.
+func (d *delays) removeFirst() {
+	last := len(d.heap) - 1
+	d.heap[0], d.heap[last] = d.heap[last], latePacket{}
+	d.heap = d.heap[:last]
+	for h, i := d.heap, 0; ; {
+		c := 2*i + 1
+		if c >= last {
+			return
+		}
+		if c+1 < last && h[c+1].at.Before(h[c].at) {
+			c++
+		}
+		if !h[c].at.Before(h[i].at) {
+			return
+		}
+		h[i], h[c] = h[c], h[i]
+		i = c
+	}
 }
 
 // sendLate sends delayed replies when their time has come; with latency on, nobody else sends on the batch path often,
