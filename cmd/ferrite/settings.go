@@ -1,0 +1,200 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ferrite/conductor"
+	"ferrite/internal/config"
+	"ferrite/node"
+)
+
+// addSettings gives a command all settings as flags, and --config.
+func addSettings(c *cobra.Command) {
+	c.Flags().String("config", "", "YAML file of settings (environment: FERRITE_CONFIG)")
+	config.RegisterFlags(c.Flags())
+}
+
+// configFile is the YAML file that a command shall read, "" = none.
+func configFile(c *cobra.Command) string {
+	if file, _ := c.Flags().GetString("config"); file != "" || c.Flags().Changed("config") {
+		return file
+	}
+	return os.Getenv("FERRITE_CONFIG")
+}
+
+// loadSettings reads flags, environment and file.
+func loadSettings(c *cobra.Command) (*config.Config, error) {
+	s, err := config.Load(c.Flags(), os.Environ(), configFile(c))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
+// conductorConfig is what the settings mean to package conductor. It reads the files that they name.
+func conductorConfig(s *config.Config) (conductor.Config, error) {
+	c := conductor.Defaults()
+	c.Version = version
+	if name := s.String("name"); name != "" {
+		c.Name = name
+	}
+	c.DataDir, c.Group = s.String("data_dir"), strings.ToLower(s.String("conductor_group"))
+	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
+	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")
+	c.PprofListen = s.String("pprof_listen")
+	c.NATSListen, c.NATSURL = s.String("nats_listen"), s.String("nats_url")
+	c.NotificationLevel, c.NotificationFormat = s.String("notification_level"), s.String("notification_format")
+	c.Topics = s.Strings("versioned_notifications_topics")
+	c.SyncInterval, c.RecoveryEvery = s.Duration("sync_power_state_interval"), s.Duration("power_failure_recovery_interval")
+	c.LockRetry = time.Duration(s.Int("node_locked_retry_attempts")) * s.Duration("node_locked_retry_interval")
+	c.DrainTimeout = s.Duration("graceful_shutdown_timeout")
+	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, fileSettings} {
+		if err := part(s, &c); err != nil {
+			return c, usageError{err}
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return c, usageError{err}
+	}
+	return c, nil
+}
+
+func policySettings(s *config.Config, c *conductor.Config) error {
+	p := &c.Policy
+	p.MaxRetries, p.ForcePower = s.Int("power_state_sync_max_retries"), s.Bool("force_power_state_during_sync")
+	p.History, p.AutomatedClean = s.Bool("node_history"), s.Bool("automated_clean")
+	p.ChangeTimeout, p.SoftTimeout = s.Duration("power_state_change_timeout"), s.Duration("soft_power_off_timeout")
+	p.DeleteAvailable = s.Bool("allow_deleting_available_nodes")
+	p.ProvisionMaintenance = s.Bool("allow_provisioning_in_maintenance")
+	p.ResourceClass = s.String("default_resource_class")
+	p.HardwareTypes = s.Strings("enabled_hardware_types")
+	if len(p.HardwareTypes) == 0 {
+		return fmt.Errorf("enabled_hardware_types is empty: wanted some of %s", strings.Join(hardwareTypes(), ", "))
+	}
+	for _, t := range p.HardwareTypes {
+		if !slices.Contains(hardwareTypes(), t) {
+			return fmt.Errorf("enabled_hardware_types holds %q: wanted some of %s", t, strings.Join(hardwareTypes(), ", "))
+		}
+	}
+	p.Defaults = map[string]string{}
+	for _, kind := range node.InterfaceKinds {
+		if err := interfaceSettings(s, p, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interfaceSettings reads enabled_X_interfaces and default_X_interface of one kind.
+func interfaceSettings(s *config.Config, p *node.Policy, kind string) error {
+	enabled, chosen := "enabled_"+kind+"_interfaces", "default_"+kind+"_interface"
+	if list := s.Strings(enabled); len(list) > 0 {
+		for _, name := range list {
+			if known := knownInterfaces(kind); !slices.Contains(known, name) {
+				return fmt.Errorf("%s holds %q: wanted some of %s", enabled, name, strings.Join(known, ", "))
+			}
+		}
+		p.Enabled[kind] = list
+	}
+	if name := s.String(chosen); name != "" {
+		if !slices.Contains(p.Enabled[kind], name) {
+			return fmt.Errorf("%s is %q: wanted one that %s holds: %s", chosen, name, enabled, strings.Join(p.Enabled[kind], ", "))
+		}
+		p.Defaults[kind] = name
+	}
+	return nil
+}
+
+func hardwareTypes() []string {
+	names := make([]string, len(node.HardwareTypes))
+	for i, t := range node.HardwareTypes {
+		names[i] = t.Name
+	}
+	return names
+}
+
+// knownInterfaces are all names of a kind, of any hardware type.
+func knownInterfaces(kind string) []string {
+	all := map[string]bool{}
+	for _, t := range node.HardwareTypes {
+		for _, name := range t.Interfaces[kind] {
+			all[name] = true
+		}
+	}
+	for _, name := range node.EnabledInterfaces()[kind] {
+		all[name] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+func ipmiSettings(s *config.Config, c *conductor.Config) error {
+	i := &c.IPMI
+	i.CommandRetryTimeout, i.MinCommandInterval = s.Duration("ipmi.command_retry_timeout"), s.Duration("ipmi.min_command_interval")
+	i.DisableBootTimeout = s.Bool("ipmi.disable_boot_timeout")
+	i.Shards = s.Int("bmc_shards")
+	for _, text := range s.Strings("ipmi.cipher_suite_versions") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("ipmi.cipher_suite_versions holds %q: wanted numbers such as 3 and 17", text)
+		}
+		i.CipherSuiteVersions = append(i.CipherSuiteVersions, n)
+	}
+	return i.Validate()
+}
+
+// fakeSettings reads every fake.X_delay.
+func fakeSettings(s *config.Config, c *conductor.Config) error {
+	c.Fake.Delays = map[string]string{}
+	for _, o := range config.Options {
+		if kind, ok := strings.CutPrefix(o.Key, "fake."); ok {
+			c.Fake.Delays[strings.TrimSuffix(kind, "_delay")] = s.String(o.Key)
+		}
+	}
+	return c.Fake.Validate()
+}
+
+// fileSettings reads the certificate and the cluster key.
+func fileSettings(s *config.Config, c *conductor.Config) error {
+	if file := s.String("api_tls_cert"); file != "" {
+		pair, err := tls.LoadX509KeyPair(file, s.String("api_tls_key"))
+		if err != nil {
+			return fmt.Errorf("api_tls_cert %s and api_tls_key %s: wanted a certificate and its key in PEM: %w", file, s.String("api_tls_key"), err)
+		}
+		c.APITLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	if file := s.String("cluster_key_file"); file != "" {
+		key, err := conductor.ReadKey(file)
+		if err != nil {
+			return fmt.Errorf("cluster_key_file: %w", err)
+		}
+		c.Key = key
+	}
+	return nil
+}
+
+// logSettings makes the logger that the settings ask for.
+func logSettings(s *config.Config, w *os.File) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.String("log_level"))) // checked by package config
+	switch s.String("log_format") {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	case "text":
+		return slog.New(newConsole(w, level, paletteFor(w)))
+	default:
+		return newLogger(w, level)
+	}
+}

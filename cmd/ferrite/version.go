@@ -1,0 +1,56 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"ferrite/httpapi/wire"
+)
+
+// version of this binary; CHANGELOG.md tells what is in it.
+const version = "0.1.0"
+
+// about is what "ferrite version" tells.
+type about struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+	MinAPI  string `json:"api_min_version"`
+	MaxAPI  string `json:"api_max_version"`
+}
+
+func newVersion() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use: "version", Short: "Print the version of this binary and of its API", Args: noArgs,
+		Long: "Print the version of this binary, and the range of API microversions that it speaks.",
+		Example: "  ferrite version\n" +
+			"  ferrite version -o json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneOf("output", output, "text", "json"); err != nil {
+				return err
+			}
+			a := about{version, runtime.Version(), runtime.GOOS, runtime.GOARCH, wire.VersionString(wire.MinMinor), wire.VersionString(wire.MaxMinor)}
+			if output == "json" {
+				return printJSON(c, a)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "ferrite %s (%s %s/%s), Bare Metal API %s to %s\n", a.Version, a.Go, a.OS, a.Arch, a.MinAPI, a.MaxAPI)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+func printJSON(c *cobra.Command, v any) error {
+	e := json.NewEncoder(c.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
