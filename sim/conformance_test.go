@@ -6,6 +6,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -114,6 +115,38 @@ func oneOf(out, wants string) bool {
 	return false
 }
 
+// The boot flags that ipmitool sends, byte for byte (parameter 5): our own driver has to send the same.
+func TestIpmitoolBootFlags(t *testing.T) {
+	f := start(t, nil)
+	b := f.BMC(0)
+	for _, step := range []struct {
+		args, flags, device string
+		persistent          bool
+	}{
+		{"chassis bootdev pxe", "058004000000", "pxe", false},
+		{"chassis bootdev pxe options=persistent,efiboot", "05e004000000", "pxe", true},
+		{"chassis bootdev disk options=efiboot", "05a008000000", "disk", false},
+		{"chassis bootdev safe options=persistent", "05c00c000000", "safe", true},
+		{"chassis bootdev cdrom", "058014000000", "cdrom", false},
+		{"chassis bootdev bios", "058018000000", "bios", false},
+		{"raw 0x00 0x08 0x05 0xe0 0x24 0x00 0x00 0x00", "05e024000000", "disk", true},
+		{"chassis bootdev none", "058000000000", "", false},
+	} {
+		if out, err := ipmitool(t, f, 0, "17", "password", strings.Fields(step.args)...); err != nil {
+			t.Errorf("ipmitool %s: %v\n%s", step.args, err, out)
+		}
+		sent := ""
+		for _, c := range b.Commands() {
+			if c.Name == "set boot option 5" {
+				sent = hex.EncodeToString(c.Data)
+			}
+		}
+		if d, p := b.BootDevice(); sent != step.flags || d != step.device || p != step.persistent {
+			t.Errorf("ipmitool %s sent %s: boots from %q, persistent %v; wanted %s, %q, %v", step.args, sent, d, p, step.flags, step.device, step.persistent)
+		}
+	}
+}
+
 func TestIpmitoolWithBadCredentials(t *testing.T) {
 	f := start(t, nil)
 	if out, err := ipmitool(t, f, 0, "17", "wrong", "power", "on"); err == nil {
@@ -146,7 +179,7 @@ func TestIpmipower(t *testing.T) {
 
 func TestPings(t *testing.T) { // ipmiping and rmcpping know port 623 alone: a network namespace of our own
 	if out, err := exec.Command("unshare", "-rn", "true").CombinedOutput(); err != nil {
-		t.Skipf("this machine allows no network namespace: %v %s", err, out)
+		t.Fatalf("ipmiping and rmcpping know port 623 alone, and this machine allows no network namespace for it: %v %s; run the tests as root or: sysctl -w kernel.unprivileged_userns_clone=1", err, out)
 	}
 	if _, err := exec.LookPath("ipmiping"); err != nil {
 		t.Fatalf("%v; install it: apt-get install freeipmi-tools", err)

@@ -6,7 +6,9 @@ package sim
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -124,6 +126,9 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
 		return fmt.Errorf("wanted a JSON object with power, dead, latency or refuse_power: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("wanted one JSON object with power, dead, latency or refuse_power, found more behind it")
 	}
 	if c.Power != nil && *c.Power != "on" && *c.Power != "off" {
 		return fmt.Errorf("power is %q: wanted \"on\" or \"off\"", *c.Power)
