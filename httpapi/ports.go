@@ -222,7 +222,21 @@ func (r *request) listPorts(whole bool, known []string) error {
 	if places > 1 {
 		return refuse(node.Forbidden, "Only one of node, portgroup and shard may be given: found %d.", places)
 	}
+	if address, ok := r.arg("address"); ok && places == 0 {
+		r.portAt(&l, address)
+	}
 	return l.answer(r)
+}
+
+// portAt narrows a listing to the one port that can have an address, without a walk over all.
+func (r *request) portAt(l *listing[inventory.Port], address string) {
+	l.walk = func(after *inventory.Port, fn func(*inventory.Port) bool) {
+		mac, _ := inventory.NormalizeMAC(address) // checked by the filter
+		k, _ := r.s.cfg.Reader.Holder("mac/" + mac)
+		if p, ok := r.s.cfg.Reader.Port(k.ID); ok && (after == nil || l.older(p, after) > 0) {
+			fn(p)
+		}
+	}
 }
 
 // portFilter narrows a listing by one query argument.
@@ -246,13 +260,7 @@ func (r *request) portFilter(l *listing[inventory.Port], key, value string) erro
 		if err != nil {
 			return invalid("%s", err)
 		}
-		l.walk = func(after *inventory.Port, fn func(*inventory.Port) bool) {
-			if k, ok := r.s.cfg.Reader.Holder("mac/" + mac); ok && after == nil {
-				if p, ok := r.s.cfg.Reader.Port(k.ID); ok {
-					fn(p)
-				}
-			}
-		}
+		keep(func(p *inventory.Port) bool { return p.Address == mac })
 	case "portgroup":
 		return refuse(node.NotFound, "Portgroup %s could not be found.", value)
 	case "shard":

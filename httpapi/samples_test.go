@@ -44,6 +44,19 @@ func (w *world) put(kind persistence.Kind, id string, value any, uniq ...string)
 	}
 }
 
+// rewrite makes a node's record what n says, whatever it is now.
+func (w *world) rewrite(n *node.Node) {
+	w.t.Helper()
+	key := persistence.Key{Kind: persistence.KindNode, ID: n.UUID}
+	cur, _ := w.store.Get(key)
+	_, err := w.store.Commit(context.Background(), persistence.Tx{
+		If: []persistence.Cond{{Key: key, Rev: cur.Rev}}, Put: []persistence.Put{{Key: key, Value: n, Uniq: []string{"name/" + n.Name}}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // seed stores the objects of the samples.
 func (w *world) seed() {
 	w.t.Helper()
