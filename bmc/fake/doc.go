@@ -1,20 +1,21 @@
 // Copyright 2026 The Ferrite Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fake is the driver of hardware type fake-hardware: no BMC, no agent, every operation is done at once.
+// Package fake is the driver without hardware: power is what the record says, everything works after a configured delay.
 //
 // # Usage
 //
-//	d := fake.New(fake.Config{Delays: map[string]string{"deploy": "2"}})
+//	d := fake.New(fake.Config{PowerDelay: "2"})   // bmc.Driver of hardware type "fake-hardware"
 //
-// Its power is what the record says (bmc.Capabilities.Recorded): there is nothing to poll and nothing to wait for.
-// Delays are Ironic's [fake] options: "N" seconds, or "A,B" for a random time between A and B, most often near A.
+// Delays are texts as in Ironic's [fake] options: "N" is N seconds, "A,B" is random between A and B and mostly near A
+// (triangular).
 //
 // # Concurrency
 //
-// All methods may be called from any goroutine; nothing is kept.
+// It has no state; all methods may be called from anywhere.
 //
 // # Failure
 //
-// A delay that cannot be read is named by Config.Validate. Commands ask their permit as real ones do (S10).
+// Only what Ironic's fake refuses fails: power and boot device values that it does not know, steps that it has not. A
+// delay ends early when the context does.
 package fake

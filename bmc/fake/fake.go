@@ -6,115 +6,133 @@ package fake
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/rand/v2"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
+	"log/slog"
 
 	"ferrite/bmc"
 	"ferrite/node"
 )
 
-// Config is the delays by interface kind ("power", "boot", "deploy" ...), as text; a missing one is none.
-type Config struct{ Delays map[string]string }
+// Config holds the options of Ironic's group [fake]; "" is no delay. See Delay for the form.
+type Config struct {
+	Logger          *slog.Logger
+	PowerDelay      string
+	BootDelay       string
+	DeployDelay     string
+	VendorDelay     string
+	ManagementDelay string
+	InspectDelay    string
+	RaidDelay       string
+	BiosDelay       string
+	StorageDelay    string
+	RescueDelay     string
+	FirmwareDelay   string
+}
 
-// Validate names the delay that cannot be.
+// delays are the options by the interface that they belong to.
+func (c Config) delays() map[string]string {
+	return map[string]string{
+		"power": c.PowerDelay, "boot": c.BootDelay, "deploy": c.DeployDelay, "vendor": c.VendorDelay,
+		"management": c.ManagementDelay, "inspect": c.InspectDelay, "raid": c.RaidDelay, "bios": c.BiosDelay,
+		"storage": c.StorageDelay, "rescue": c.RescueDelay, "firmware": c.FirmwareDelay,
+	}
+}
+
+// Validate names the option whose text is no delay.
 func (c Config) Validate() error {
-	for kind, text := range c.Delays {
-		if _, _, err := span(text); err != nil {
-			return fmt.Errorf("fake.%s_delay is %q: wanted \"N\" seconds, or \"A,B\" with B not below A", kind, text)
+	for kind, text := range c.delays() {
+		if _, err := parse(text); err != nil {
+			return fmt.Errorf("fake.%s_delay: %w", kind, err)
 		}
 	}
 	return nil
 }
 
-// span reads "N" or "A,B" in seconds.
-func span(text string) (a, b float64, err error) {
-	first, second, two := strings.Cut(text, ",")
-	if strings.TrimSpace(text) == "" {
-		return 0, 0, nil
-	}
-	if a, err = strconv.ParseFloat(strings.TrimSpace(first), 64); err != nil {
-		return 0, 0, err
-	}
-	b = a
-	if two {
-		if b, err = strconv.ParseFloat(strings.TrimSpace(second), 64); err != nil {
-			return 0, 0, err
-		}
-	}
-	if a < 0 || b < a {
-		return 0, 0, fmt.Errorf("wanted 0 <= A <= B")
-	}
-	return a, b, nil
-}
-
-type driver struct{ cfg Config }
-
-var (
-	_ bmc.Power      = driver{}
-	_ bmc.Boot       = driver{}
-	_ bmc.Validator  = driver{}
-	_ bmc.StepRunner = driver{}
-)
-
-// New is the driver.
+// New makes the driver. Options that Validate refuses count as no delay.
 func New(cfg Config) *bmc.Driver {
-	d := driver{cfg}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	f := &driver{log: cfg.Logger, delays: map[string]span{}}
+	for kind, text := range cfg.delays() {
+		f.delays[kind], _ = parse(text)
+	}
 	return &bmc.Driver{
-		Name: "fake-hardware", Validate: d, Power: d, Boot: d, Steps: d,
+		Name: "fake-hardware",
 		Caps: bmc.Capabilities{
 			PowerTargets: []node.PowerState{node.PowerOn, node.PowerOff, node.Rebooting, node.SoftRebooting, node.SoftPowerOff},
-			PowerSync:    true, Recorded: true, BootDevices: []string{"pxe"},
+			PowerSync:    true, Recorded: true, BootDevices: devices,
 			CleanSteps: []node.StepSpec{{Interface: "vendor", Step: "log_passthrough", Priority: 1}},
 		},
-		Properties: map[string]string{
-			"B1": "B1 description. Required.", "B2": "B2 description. Required.",
-		},
+		Validate: f, Power: f, Boot: f, Poller: f, Steps: f,
+		Properties: map[string]string{"B1": "B1 description. Required.", "B2": "B2 description. Required."},
 	}
 }
 
-// wait takes the delay of an interface kind: whole seconds where it is random (spec fake-driver.md, Delays).
-func (d driver) wait(ctx context.Context, kind string) error {
-	a, b, err := span(d.cfg.Delays[kind])
-	if err != nil || b == 0 {
-		return err
-	}
-	seconds := a
-	if b > a { // triangular with its peak at a
-		seconds = math.Floor(b - (b-a)*math.Sqrt(1-rand.Float64())) //nolint:gosec // a delay, no secret
-		seconds = max(a, seconds)
-	}
-	t := time.NewTimer(time.Duration(seconds * float64(time.Second)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// driver implements what package bmc asks for (spec fake-driver.md).
+type driver struct {
+	log    *slog.Logger
+	delays map[string]span
 }
 
-// PowerState is what the record says; null stays null.
-func (d driver) PowerState(_ context.Context, n *node.Node) (node.PowerState, error) {
-	return n.PowerState, nil
+var (
+	_ bmc.Power      = (*driver)(nil)
+	_ bmc.Validator  = (*driver)(nil)
+	_ bmc.Boot       = (*driver)(nil)
+	_ bmc.Poller     = (*driver)(nil)
+	_ bmc.StepRunner = (*driver)(nil)
+)
+
+var devices = []string{"pxe"}
+
+// ValidatePower accepts everything.
+func (*driver) ValidatePower(*node.Node) error { return nil }
+
+// ValidateManagement accepts everything.
+func (*driver) ValidateManagement(*node.Node) error { return nil }
+
+// PowerState is the recorded one; unknown stays unknown until somebody sets it.
+func (f *driver) PowerState(ctx context.Context, n *node.Node) (node.PowerState, error) {
+	return n.PowerState, f.wait(ctx, "power")
 }
 
-// SetPower takes the power delay; the rules record the result.
-func (d driver) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bmc.Permit) error {
+// SetPower takes every action that has a fake: the rules record the outcome. NMI has none.
+func (f *driver) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bmc.Permit) error {
 	if a == bmc.NMI {
 		return &node.Error{Op: "SetPower", Node: n.UUID, Kind: node.Unsupported, Text: "Driver fake-hardware does not support inject_nmi (disabled or not implemented)."}
 	}
-	if err := allowed(ctx, p); err != nil {
+	if err := permitted(ctx, p); err != nil {
 		return err
 	}
-	return d.wait(ctx, "power")
+	return f.wait(ctx, "power")
 }
 
-// allowed asks a permit as a real BMC's driver does (S10).
-func allowed(ctx context.Context, p bmc.Permit) error {
+// BootDevice is always pxe, once.
+func (*driver) BootDevice(context.Context, *node.Node) (bmc.BootDevice, error) {
+	return bmc.BootDevice{Device: "pxe", Known: true}, nil
+}
+
+// SetBootDevice accepts pxe and forgets persistent.
+func (f *driver) SetBootDevice(ctx context.Context, n *node.Node, device string, _ bool, p bmc.Permit) error {
+	if device != "pxe" {
+		return &node.Error{Op: "SetBootDevice", Node: n.UUID, Kind: node.Invalid, Text: fmt.Sprintf("Invalid boot device %s specified.", device)}
+	}
+	if err := permitted(ctx, p); err != nil {
+		return err
+	}
+	return f.wait(ctx, "management")
+}
+
+// BootDevices is pxe alone.
+func (*driver) BootDevices(*node.Node) []string { return devices }
+
+// permitted makes both checks of S10, as a driver with hardware would.
+func permitted(ctx context.Context, p bmc.Permit) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if p == nil {
+		return fmt.Errorf("%w: none was given", bmc.ErrPermit)
+	}
 	if err := p.OK(ctx); err != nil {
 		return err
 	}
@@ -124,41 +142,32 @@ func allowed(ctx context.Context, p bmc.Permit) error {
 	return nil
 }
 
-// ValidatePower passes: no driver_info key is needed.
-func (d driver) ValidatePower(*node.Node) error { return nil }
-
-// ValidateManagement passes likewise.
-func (d driver) ValidateManagement(*node.Node) error { return nil }
-
-// BootDevices is pxe alone.
-func (d driver) BootDevices(*node.Node) []string { return []string{"pxe"} }
-
-// BootDevice is always pxe, for one time.
-func (d driver) BootDevice(ctx context.Context, _ *node.Node) (bmc.BootDevice, error) {
-	return bmc.BootDevice{Device: "pxe", Known: true}, d.wait(ctx, "management")
+// steps are the steps of the fake interfaces; each takes its interface's delay. Unlisted ones are unknown.
+var steps = map[string]map[string]bool{
+	"deploy": {"deploy": true, "take_over": true, "tear_down": true, "prepare": true, "clean_up": true}, "vendor": {"log_passthrough": true},
+	"bios":     {"apply_configuration": true, "factory_reset": true, "cache_bios_settings": true},
+	"firmware": {"update": true}, "inspect": {"inspect_hardware": true}, "rescue": {"rescue": true, "unrescue": true},
 }
 
-// SetBootDevice takes pxe and forgets it.
-func (d driver) SetBootDevice(ctx context.Context, n *node.Node, device string, _ bool, p bmc.Permit) error {
-	if device != "pxe" {
-		return &node.Error{Op: "SetBootDevice", Node: n.UUID, Kind: node.Invalid, Text: fmt.Sprintf("Invalid boot device %s specified.", device)}
+// RunStep waits the interface's delay.
+func (f *driver) RunStep(ctx context.Context, n *node.Node, s node.StepSpec) error {
+	if !steps[s.Interface][s.Step] {
+		return &node.Error{Op: "RunStep", Node: n.UUID, Kind: node.Unsupported, Text: fmt.Sprintf("node does not support this step: %s.%s", s.Interface, s.Step)}
 	}
-	if err := allowed(ctx, p); err != nil {
-		return err
+	if s.Step == "log_passthrough" {
+		f.log.Debug("fake vendor step", "node", n.UUID, "args", s.Args)
 	}
-	return d.wait(ctx, "management")
+	return f.wait(ctx, s.Interface)
 }
 
-// steps are those that the fake interfaces know (spec fake-driver.md, Steps): interface.step.
-var steps = []string{
-	"deploy.deploy", "deploy.tear_down", "deploy.take_over", "vendor.log_passthrough", "firmware.update",
-	"bios.apply_configuration", "bios.factory_reset", "inspect.inspect_hardware", "rescue.rescue", "rescue.unrescue",
-}
+// Prepare remembers the recorded state: Poll answers with it.
+func (*driver) Prepare(n *node.Node) (bmc.Handle, error) { return handle(n.PowerState), nil }
 
-// RunStep takes the interface's delay; a step that fake-hardware lacks is refused.
-func (d driver) RunStep(ctx context.Context, n *node.Node, s node.StepSpec) error {
-	if !slices.Contains(steps, s.Interface+"."+s.Step) {
-		return &node.Error{Op: "RunStep", Node: n.UUID, Kind: node.Unsupported, Text: fmt.Sprintf("node does not support this clean step: %s.%s", s.Interface, s.Step)}
-	}
-	return d.wait(ctx, s.Interface)
-}
+// handle is a node's power as it was recorded when the handle was made.
+type handle node.PowerState
+
+// Poll answers at once.
+func (h handle) Poll(s bmc.Sink) { s.PowerPolled(node.PowerState(h), nil) }
+
+// Close has nothing to give back.
+func (handle) Close() {}

@@ -1,0 +1,109 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Config is how the engine treats BMCs. Start from Defaults.
+type Config struct {
+	Logger *slog.Logger
+
+	// Shards is how many sockets with one goroutine each share the BMCs; 0 = one a CPU, two at most.
+	Shards int
+	// Window is how many BMCs of a shard may have a command outstanding at once.
+	Window int
+	// ReceiveBuffer is the wished size of a socket's receive buffer in bytes.
+	ReceiveBuffer int
+	// Handshakes is how many sessions are opened a second at most; 0 = no limit.
+	Handshakes float64
+
+	// Timeouts are the waits for an answer: the first try waits Timeouts[0], and so on, each +-20 %. Their sum is how
+	// long a command that must not be repeated waits.
+	Timeouts []time.Duration
+	// CommandRetryTimeout bounds a command with all its retries ([ipmi]command_retry_timeout).
+	CommandRetryTimeout time.Duration
+	// MinCommandInterval is the pause between mutating commands to one BMC ([ipmi]min_command_interval).
+	MinCommandInterval time.Duration
+	// BusyDelay is the pause before a command is tried again that the BMC was too busy for.
+	BusyDelay time.Duration
+	// SessionIdle is how long a session without traffic is taken to be open; BMCs drop theirs after 60 s.
+	SessionIdle time.Duration
+	// AuthBackOff is how long a BMC that refused the login is left alone, so that accounts are not locked.
+	AuthBackOff time.Duration
+	// SlotBackOff is how long a BMC without a free session slot is left alone: between it and three times it.
+	SlotBackOff time.Duration
+
+	// CipherSuiteVersions is [ipmi]cipher_suite_versions: suites to fall back to, the last one first. Empty = 3. Suites
+	// other than 3 and 17 are passed over: 0, 1 and 2 do not protect anything.
+	CipherSuiteVersions []int
+	// DisableBootTimeout tells BMCs to keep boot flags beyond 60 s ([ipmi]disable_boot_timeout).
+	DisableBootTimeout bool
+	// DefaultBootMode is the boot mode of nodes that name none: "uefi" or "bios" ([deploy]default_boot_mode).
+	DefaultBootMode string
+}
+
+// Defaults are Ironic's settings where it has any.
+func Defaults() Config {
+	return Config{
+		Window: 4096, ReceiveBuffer: 8 << 20, Handshakes: 1000,
+		Timeouts:            []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
+		CommandRetryTimeout: 60 * time.Second, MinCommandInterval: 5 * time.Second, BusyDelay: time.Second,
+		SessionIdle: 50 * time.Second, AuthBackOff: 5 * time.Minute, SlotBackOff: 20 * time.Second,
+		DisableBootTimeout: true, DefaultBootMode: modeUEFI,
+	}
+}
+
+// Validate names the setting that cannot be.
+func (c Config) Validate() error {
+	for _, s := range c.CipherSuiteVersions {
+		if s < 0 || s > 255 {
+			return fmt.Errorf("ipmi.cipher_suite_versions holds %d: wanted suite numbers such as 3 and 17", s)
+		}
+	}
+	for _, t := range c.Timeouts {
+		if t <= 0 {
+			return fmt.Errorf("an IPMI timeout is %s: wanted more than 0", t)
+		}
+	}
+	switch {
+	case len(c.Timeouts) == 0:
+		return fmt.Errorf("the list of IPMI timeouts is empty: wanted at least one")
+	case c.Window < 1:
+		return fmt.Errorf("the IPMI window is %d: wanted at least 1", c.Window)
+	case c.CommandRetryTimeout <= 0:
+		return fmt.Errorf("ipmi.command_retry_timeout is %s: wanted more than 0", c.CommandRetryTimeout)
+	case c.MinCommandInterval < 0:
+		return fmt.Errorf("ipmi.min_command_interval is %s: wanted 0 or more", c.MinCommandInterval)
+	case c.DefaultBootMode != modeUEFI && c.DefaultBootMode != modeBIOS:
+		return fmt.Errorf("deploy.default_boot_mode is %q: wanted uefi or bios", c.DefaultBootMode)
+	default:
+		return nil
+	}
+}
+
+func (c Config) shards() int {
+	if c.Shards > 0 {
+		return c.Shards
+	}
+	return min(2, runtime.NumCPU())
+}
+
+// order lists the suites to try: 17 first, then [ipmi]cipher_suite_versions from its end, or 3.
+func (c Config) order() []*suite {
+	out := []*suite{suites[17]}
+	if len(c.CipherSuiteVersions) == 0 {
+		return append(out, suites[3])
+	}
+	for i := len(c.CipherSuiteVersions) - 1; i >= 0; i-- {
+		if s := suites[byte(c.CipherSuiteVersions[i])]; s != nil && s != out[0] { //nolint:gosec // validated
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,31 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ipmi talks IPMI v2.0 to tens of thousands of BMCs over a few UDP sockets.
+//
+// # Usage
+//
+//	e, err := ipmi.New(ipmi.Defaults())
+//	d := e.Driver()                         // bmc.Driver of hardware type "ipmi"
+//	h, err := d.Poller.Prepare(n)           // a place for the power sweep
+//	h.Poll(sink)                            // 0 allocations; the sink gets the answer
+//	state, err := d.Power.PowerState(ctx, n)
+//	defer e.Close(ctx)                      // ends all sessions with the BMCs
+//
+// # Concurrency
+//
+// All methods may be called from anywhere. Inside, a shard is one socket and one goroutine that owns its BMC records:
+// sessions, timers (a timing wheel) and queues need no lock. There is no goroutine, descriptor or runtime timer per
+// BMC. A BMC has one session per login and one command outstanding; mutating commands go before other calls, those
+// before polls, and all polls that wait share the next reading, which is always sent after they asked. Between two
+// mutating commands to one BMC lies MinCommandInterval. Sinks run in the shard's goroutine.
+//
+// # Failure
+//
+// Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session; chassis
+// reset and NMI are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). Every packet of a mutating
+// command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
+// AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
+// session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is
+// counted by reason. A panic leaves the BMC that it happened on alone and nobody else.
+package ipmi

@@ -1,0 +1,158 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"ferrite/bmc"
+)
+
+// Engine talks to all BMCs. Close it: open sessions would else block slots of the BMCs for a minute.
+type Engine struct {
+	cfg    Config
+	shards []*shard
+	seed   maphash.Seed
+	names  *resolver
+}
+
+// New opens the sockets and starts the shards.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	e := &Engine{cfg: cfg, seed: maphash.MakeSeed(), names: newResolver()}
+	n := cfg.shards()
+	for range n {
+		sock, err := listen(cfg.ReceiveBuffer)
+		if err != nil {
+			for _, sh := range e.shards {
+				_ = sh.sock.close()
+			}
+			return nil, err
+		}
+		e.shards = append(e.shards, newShard(&e.cfg, sock, cfg.Handshakes/float64(n)))
+	}
+	for _, sh := range e.shards {
+		go sh.loop()
+	}
+	return e, nil
+}
+
+// Close ends all sessions and waits for the BMCs' answers, a second at most. Whoever still waits for a BMC gets an error.
+func (e *Engine) Close(ctx context.Context) error {
+	e.names.close()
+	for _, sh := range e.shards {
+		sh.mu.Lock()
+		select {
+		case <-sh.stop: // closed before
+		default:
+			close(sh.stop)
+		}
+		sh.rouseLocked()
+	}
+	for _, sh := range e.shards {
+		select {
+		case <-sh.ended:
+		case <-ctx.Done():
+			return fmt.Errorf("close BMC sessions: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// shard is where a BMC lives: one place per address and port, so that its sessions share a socket.
+func (e *Engine) shard(a netip.AddrPort) *shard {
+	if len(e.shards) == 1 {
+		return e.shards[0]
+	}
+	return e.shards[maphash.Comparable(e.seed, a)%uint64(len(e.shards))]
+}
+
+// recordLocked finds or makes the record of a BMC. sh.mu is held.
+func (sh *shard) recordLocked(k recordKey) *record {
+	r := sh.records[k]
+	if r == nil {
+		r = &record{recordKey: k}
+		if who := k.who.Value(); who.suite != 0 {
+			r.flags |= flagProven
+		}
+		r.flags |= flagAnonymous
+		sh.records[k] = r
+	}
+	return r
+}
+
+// do runs a call and waits for its outcome. name is the command as Ironic words it.
+func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]byte, error) {
+	wrap := func(o outcome) error {
+		return &bmc.Error{Command: name, Address: k.addr.String(), Unknown: o.unknown, Auth: o.auth, Err: o.err}
+	}
+	limit, cancel := context.WithTimeoutCause(ctx, e.cfg.CommandRetryTimeout, fmt.Errorf("no success within %s (command_retry_timeout)", e.cfg.CommandRetryTimeout))
+	defer cancel()
+	sh := e.shard(k.addr)
+	if c.mutating {
+		if err := e.permitted(limit, sh, k, c.permit); err != nil {
+			return nil, wrap(outcome{err: err})
+		}
+	}
+	c.done = make(chan outcome, 1)
+	sh.mu.Lock()
+	if sh.closed {
+		sh.mu.Unlock()
+		return nil, wrap(outcome{err: errClosed})
+	}
+	sh.inbox = append(sh.inbox, request{rec: sh.recordLocked(k), call: c})
+	sh.rouseLocked()
+	select {
+	case o := <-c.done:
+		if o.err != nil {
+			return nil, wrap(o)
+		}
+		return o.data, nil
+	case <-limit.Done():
+		c.gone.Store(true)
+		unknown := !c.state.CompareAndSwap(callQueued, callAbandoned) && c.mutating
+		return nil, wrap(outcome{err: context.Cause(limit), unknown: unknown})
+	}
+}
+
+// permitted waits for the BMC's turn (min_command_interval) and then makes the dear check of the permit, right before
+// the command is handed over (S9, S10).
+func (e *Engine) permitted(ctx context.Context, sh *shard, k recordKey, p bmc.Permit) error {
+	if p == nil {
+		return fmt.Errorf("%w: none was given", bmc.ErrPermit)
+	}
+	for {
+		sh.mu.Lock()
+		left := sh.pauseLocked(k, sh.clock())
+		sh.mu.Unlock()
+		if left <= 0 {
+			break
+		}
+		t := time.NewTimer(left)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+	}
+	if err := p.OK(ctx); err != nil {
+		if errors.Is(err, bmc.ErrPermit) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", bmc.ErrPermit, err)
+	}
+	return nil
+}

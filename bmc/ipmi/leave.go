@@ -1,0 +1,180 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"time"
+
+	"ferrite/node"
+)
+
+// Closing a session waits at most closeTries times closeRetry for the BMC; all of a shard's together at most leaveTime.
+const (
+	closeRetry = 250 * time.Millisecond
+	closeTries = 3
+	leaveTime  = 900 * time.Millisecond
+)
+
+// settle is called when a record has nothing to do: one that nobody holds loses its session and then itself. Without a
+// handle (blocking calls alone) the session is kept for SessionIdle.
+func (sh *shard) settle(r *record) {
+	if r.flags&(flagReleased|flagAnonymous) == 0 {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r.users > 0 {
+		r.flags &^= flagReleased | flagAnonymous
+		return
+	}
+	left := time.Duration(r.heldTill - sh.now)
+	if !r.has(flagReleased) && r.sess != nil {
+		left = max(left, sh.cfg.SessionIdle-time.Duration(sh.now-r.lastUse))
+	}
+	if left > 0 && r.stage != quarantined { // a refused login is remembered until it may be tried again
+		if r.has(flagReleased) {
+			sh.dropSession(r)
+		}
+		sh.wheel.set(r, sh.now, left)
+		return
+	}
+	for i := range sh.inbox { // a call for it is on its way
+		if sh.inbox[i].rec == r {
+			return
+		}
+	}
+	sh.dropSession(r)
+	sh.wheel.clear(r)
+	delete(sh.records, r.recordKey)
+	if r.slot != 0 {
+		sh.slots[r.slot] = nil
+		sh.free = append(sh.free, r.slot)
+		r.slot = 0
+	}
+}
+
+// leave begins the end: everybody who waits is told, and all sessions are closed.
+func (sh *shard) leave() {
+	sh.leaving, sh.leaveBy = true, sh.now+int64(leaveTime)
+	sh.mu.Lock()
+	all := make([]*record, 0, len(sh.records))
+	for _, r := range sh.records {
+		all = append(all, r)
+	}
+	sh.mu.Unlock()
+	sh.shakes = queue{}
+	sh.run = queue{}
+	for _, r := range all {
+		sh.step(r, sh.part)
+	}
+}
+
+// part ends a record's work.
+func (sh *shard) part(r *record) {
+	if c := r.cur; c != nil {
+		c.end(outcome{err: errClosed, unknown: c.mutating && c.state.Load() == callSent})
+		r.cur = nil
+	}
+	sh.failAll(r, errClosed, false)
+	switch {
+	case r.stage == quarantined:
+	case r.stage == shaking:
+		r.flags |= flagClosing // an answer may still open a session, which is then closed
+		sh.wheel.set(r, sh.now, closeRetry)
+	default:
+		sh.wheel.clear(r)
+		if r.stage == exchanging || r.stage == pausing || r.stage == waiting {
+			sh.inflight--
+		}
+		r.stage = idle
+		if r.sess != nil {
+			r.flags |= flagClosing
+			sh.want(r, false)
+		}
+	}
+}
+
+// goodbye closes the session and waits for the BMC's answer.
+func (sh *shard) goodbye(r *record) {
+	if r.sess == nil {
+		return
+	}
+	sh.inflight++
+	sh.command(r)
+}
+
+// gone ends a record at shutdown.
+func (sh *shard) gone(r *record) {
+	sh.wheel.clear(r)
+	sh.forget(r)
+	r.hs, r.stage = nil, idle
+	r.flags &^= flagClosing
+	sh.inflight--
+}
+
+// left reports whether the shard has nothing more to wait for after leave, and shuts it.
+func (sh *shard) left() bool {
+	if !sh.leaving || sh.now < sh.leaveBy && (sh.inflight > 0 || sh.run.head != nil) {
+		return false
+	}
+	sh.mu.Lock()
+	sh.closed = true
+	rest := sh.inbox
+	sh.inbox = nil
+	sh.mu.Unlock()
+	for i := range rest {
+		sh.request(&rest[i])
+	}
+	_ = sh.sock.close()
+	return true
+}
+
+// quarantine takes a record that our code failed on out of service, and answers all who wait for it.
+func (sh *shard) quarantine(r *record) {
+	active := r.stage == shaking || r.stage == exchanging || r.stage == pausing || r.stage == waiting || r.cur != nil || r.asking != nil
+	sh.wheel.clear(r)
+	for _, q := range []*queue{&sh.run, &sh.shakes} {
+		q.remove(r)
+	}
+	r.stage, r.cause, r.hs = quarantined, errQuarantined, nil
+	sh.forget(r)
+	if c := r.cur; c != nil {
+		c.end(outcome{err: errQuarantined, unknown: c.mutating && c.state.Load() == callSent})
+		r.cur = nil
+	}
+	if active {
+		sh.inflight--
+	}
+	e := sh.failure(r, errQuarantined)
+	for _, list := range []**waiter{&r.asking, &r.polls} {
+		for *list != nil {
+			w := *list
+			*list = w.next
+			func() {
+				defer func() { _ = recover() }() // a sink that fails again
+				w.sink.PowerPolled(node.PowerUnknown, e)
+			}()
+		}
+	}
+	sh.failAll(r, errQuarantined, false)
+}
+
+func (q *queue) remove(r *record) {
+	var prev *record
+	for x := q.head; x != nil; prev, x = x, x.queueNext {
+		if x != r {
+			continue
+		}
+		if prev == nil {
+			q.head = x.queueNext
+		} else {
+			prev.queueNext = x.queueNext
+		}
+		if q.tail == x {
+			q.tail = prev
+		}
+		x.queueNext = nil
+		return
+	}
+}

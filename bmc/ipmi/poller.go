@@ -1,0 +1,142 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+
+	"ferrite/bmc"
+	"ferrite/node"
+)
+
+const powerStatus = "power status"
+
+var errReleased = errors.New("this BMC's handle was closed")
+
+// poller is the engine as bmc.Poller.
+type poller struct{ e *Engine }
+
+var _ bmc.Poller = poller{}
+
+// Prepare makes a handle. driver_info that is invalid or cannot be commanded is an error here, not at each Poll.
+func (p poller) Prepare(n *node.Node) (bmc.Handle, error) {
+	t, err := parseInfo(n)
+	if err != nil {
+		return nil, err
+	}
+	if t.why != nil {
+		return nil, &node.Error{Op: "driver_info", Node: n.UUID, Kind: node.Unsupported, Text: t.why.Error()}
+	}
+	if t.addr.IsValid() {
+		return p.e.hold(recordKey{t.addr, t.who}), nil
+	}
+	return &named{e: p.e, t: t}, nil
+}
+
+// handle is a place at a BMC with a known address.
+type handle struct {
+	sh     *shard
+	rec    *record
+	closed bool // guarded by sh.mu
+}
+
+func (e *Engine) hold(k recordKey) *handle {
+	sh := e.shard(k.addr)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	r := sh.recordLocked(k)
+	r.users++
+	return &handle{sh: sh, rec: r}
+}
+
+// Poll asks for the power state.
+func (h *handle) Poll(s bmc.Sink) {
+	sh := h.sh
+	sh.mu.Lock()
+	if h.closed || sh.closed {
+		err := errClosed
+		if h.closed {
+			err = errReleased
+		}
+		sh.mu.Unlock()
+		s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.rec.addr.String(), Err: err})
+		return
+	}
+	sh.inbox = append(sh.inbox, request{rec: h.rec, sink: s})
+	sh.rouseLocked()
+}
+
+// Close gives the place back; the last one closes the session.
+func (h *handle) Close() {
+	sh := h.sh
+	sh.mu.Lock()
+	if h.closed {
+		sh.mu.Unlock()
+		return
+	}
+	h.closed = true
+	h.rec.users--
+	if h.rec.users > 0 || sh.closed {
+		sh.mu.Unlock()
+		return
+	}
+	sh.inbox = append(sh.inbox, request{rec: h.rec, release: true})
+	sh.rouseLocked()
+}
+
+// named is a place at a BMC whose address must be looked up first, and again from time to time.
+type named struct {
+	e *Engine
+	t target
+
+	mu     sync.Mutex // guards below
+	at     *handle
+	closed bool
+}
+
+// Poll resolves the name, if need be in another goroutine, and polls.
+func (h *named) Poll(s bmc.Sink) {
+	h.e.names.get(h.t.host, func(a netip.Addr, err error) {
+		at := h.moved(a, err)
+		if at == nil {
+			if err == nil {
+				err = errReleased
+			}
+			s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.t.String(), Err: err})
+			return
+		}
+		at.Poll(s)
+	})
+}
+
+// moved gives the handle for the address that the name has now; nil = none.
+func (h *named) moved(a netip.Addr, err error) *handle {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil || h.closed {
+		return nil
+	}
+	k := recordKey{netip.AddrPortFrom(a, h.t.port), h.t.who}
+	if h.at != nil && h.at.rec.recordKey != k {
+		h.at.Close()
+		h.at = nil
+	}
+	if h.at == nil {
+		h.at = h.e.hold(k)
+	}
+	return h.at
+}
+
+// Close gives the place back.
+func (h *named) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	if h.at != nil {
+		h.at.Close()
+		h.at = nil
+	}
+}

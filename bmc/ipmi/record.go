@@ -1,0 +1,134 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"unique"
+
+	"ferrite/bmc"
+)
+
+// recordKey is one BMC as one login sees it: nodes with equal keys share session and turn.
+type recordKey struct {
+	addr netip.AddrPort
+	who  unique.Handle[login]
+}
+
+// stage is what a record is doing.
+type stage uint8
+
+const (
+	idle        stage = iota // nothing outstanding
+	queued                   // in the run queue
+	waiting                  // in the handshake queue
+	shaking                  // handshake outstanding
+	exchanging               // command outstanding: only then a reply is taken
+	pausing                  // the BMC said busy; the command goes out again when the timer fires
+	quarantined              // our code failed on it; it answers with an error
+)
+
+// record is a BMC. An idle one is a few hundred bytes; session and handshake hang on it only while there are any.
+// All fields belong to the shard's goroutine but users, which the shard's mutex guards.
+type record struct {
+	recordKey
+	users int32 // handles
+
+	slot  uint32 // index in shard.slots, 0 = none yet
+	stage stage
+	suite uint8 // index in the order of suites of what is tried or known to work
+	try   uint8 // how often the outstanding message was sent
+	flags flag
+
+	sess *session
+	hs   *handshake
+
+	polls  *waiter // ask for the next reading
+	asking *waiter // are answered by the outstanding reading
+	mut    *call   // mutating calls in order
+	reads  *call   // other calls in order
+	cur    *call   // the outstanding command is this call's; nil = a reading for asking
+
+	lastUse  int64 // when the BMC last proved that the session lives (shard time)
+	heldTill int64 // no login before: cause says why
+	cause    error
+
+	due                  int64 // tick of the timer, 0 = not armed
+	timerNext, timerPrev *record
+	queueNext            *record
+}
+
+type flag uint16
+
+const (
+	flagFresh     flag = 1 << iota // the running request has had its fresh handshake
+	flagPriv                       // the outstanding command is Set Session Privilege Level before cur
+	flagProbed                     // cur is of class once, and the session has just been seen to live
+	flagReleased                   // the last handle is closed: end the session as soon as nothing is asked
+	flagClosing                    // the outstanding command is Close Session
+	flagLogged                     // a refused login was logged
+	flagProven                     // suite is known to work
+	flagAnonymous                  // made by a blocking call, without a handle
+)
+
+func (r *record) has(f flag) bool { return r.flags&f != 0 }
+
+// waiter is one Poll that waits for its answer; waiters are reused.
+type waiter struct {
+	next *waiter
+	sink bmc.Sink
+}
+
+// step is one command of a call.
+type step struct {
+	netfn, cmd byte
+	data       []byte
+}
+
+// States of a call: only a queued one can be withdrawn without trace.
+const (
+	callQueued    uint32 = iota
+	callSent             // a packet of it has left
+	callAbandoned        // its caller has gone
+)
+
+// call is a blocking request: one or more commands that go out in a row. Its outcome is sent to done, once.
+type call struct {
+	next     *call
+	steps    []step
+	at       int  // step that is under way
+	priv     byte // privilege level that it needs
+	mutating bool
+	once     bool // never retransmitted (S12)
+	ended    bool // owned by the shard's goroutine
+	permit   bmc.Permit
+	state    atomic.Uint32
+	gone     atomic.Bool // the caller has gone: no retransmission any more
+	done     chan outcome
+}
+
+// outcome ends a call: data is the last answer without completion code.
+type outcome struct {
+	data    []byte
+	err     error
+	auth    bool
+	unknown bool
+}
+
+func (c *call) end(o outcome) {
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.done <- o // holds 1
+}
+
+// push adds a call to a queue.
+func push(q **call, c *call) {
+	for *q != nil {
+		q = &(*q).next
+	}
+	*q = c
+}

@@ -1,0 +1,233 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"ferrite/node"
+)
+
+var (
+	errClosed      = errors.New("the IPMI engine is shutting down")
+	errQuarantined = errors.New("our own code failed on this BMC (see the log); it is left alone until driver_info changes or a restart")
+)
+
+// want queues a record that has something to do. Calls go before polls.
+func (sh *shard) want(r *record, first bool) {
+	if r.stage != idle {
+		return
+	}
+	r.stage = queued
+	if first {
+		sh.run.prepend(r)
+	} else {
+		sh.run.append(r)
+	}
+}
+
+// pump begins what may begin: as many handshakes as there are tokens, as many commands as the window has room for.
+func (sh *shard) pump() {
+	if sh.rate > 0 {
+		sh.tokens = min(sh.tokens+sh.rate*time.Duration(sh.now-sh.tokenAt).Seconds(), max(1, sh.rate/10))
+	}
+	sh.tokenAt = sh.now
+	for sh.shakes.head != nil && sh.token() {
+		sh.step(sh.shakes.pop(), sh.startShake)
+	}
+	for sh.run.head != nil && (sh.inflight < sh.cfg.Window || sh.leaving) {
+		r := sh.run.pop()
+		r.stage = idle
+		sh.step(r, sh.begin)
+	}
+}
+
+// step does something for a record; a failure of ours stays with it.
+func (sh *shard) step(r *record, do func(*record)) {
+	sh.at = r
+	defer sh.rescue()
+	do(r)
+}
+
+func (sh *shard) token() bool {
+	if sh.rate <= 0 {
+		return true
+	}
+	if sh.tokens < 1 {
+		return false
+	}
+	sh.tokens--
+	return true
+}
+
+// begin picks the record's next job: a mutating call whose turn has come, another call, or a reading for all who asked.
+func (sh *shard) begin(r *record) {
+	if r.has(flagClosing) {
+		sh.goodbye(r)
+		return
+	}
+	for _, q := range []**call{&r.mut, &r.reads} {
+		for *q != nil && (*q).gone.Load() {
+			*q = (*q).next
+		}
+	}
+	if r.heldTill > sh.now {
+		sh.hold(r)
+		return
+	}
+	pause := time.Duration(0)
+	if r.mut != nil {
+		if pause = sh.pause(r); pause <= 0 {
+			r.cur, r.mut = r.mut, r.mut.next
+		}
+	}
+	if r.cur == nil && r.reads != nil {
+		r.cur, r.reads = r.reads, r.reads.next
+	}
+	switch {
+	case r.cur != nil:
+		r.cur.next = nil
+	case r.polls != nil:
+		r.asking, r.polls = r.polls, nil
+	case pause > 0:
+		sh.wheel.set(r, sh.now, pause)
+		return
+	default:
+		sh.settle(r)
+		return
+	}
+	r.flags &^= flagFresh | flagPriv | flagProbed
+	sh.inflight++
+	sh.stats.inflight.Store(int64(sh.inflight))
+	sh.proceed(r)
+}
+
+// pause is how long a mutating command must wait for its turn (min_command_interval).
+func (sh *shard) pause(r *record) time.Duration {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.pauseLocked(r.recordKey, sh.now)
+}
+
+func (sh *shard) pauseLocked(k recordKey, now int64) time.Duration {
+	last, ok := sh.paced[k.addr]
+	if !ok {
+		return 0
+	}
+	left := sh.cfg.MinCommandInterval - time.Duration(now-last)
+	if left <= 0 {
+		delete(sh.paced, k.addr)
+	}
+	return left
+}
+
+// paceFrom notes the end of a mutating command.
+func (sh *shard) paceFrom(r *record) {
+	if sh.cfg.MinCommandInterval <= 0 {
+		return
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if len(sh.paced) > 4096 { // those whose BMC was never commanded again
+		for a, at := range sh.paced {
+			if time.Duration(sh.now-at) > sh.cfg.MinCommandInterval {
+				delete(sh.paced, a)
+			}
+		}
+	}
+	sh.paced[r.addr] = sh.now
+}
+
+// proceed goes on with the job: session first, then the command.
+func (sh *shard) proceed(r *record) {
+	if r.sess != nil && sh.now-r.lastUse > int64(sh.cfg.SessionIdle) {
+		sh.dropSession(r)
+	}
+	switch {
+	case r.sess != nil:
+		sh.command(r)
+	case sh.shakes.head == nil && sh.token():
+		sh.startShake(r)
+	default:
+		r.stage = waiting
+		sh.shakes.append(r)
+	}
+}
+
+// endJob ends the job, a call's with its outcome, and frees the record for the next one.
+func (sh *shard) endJob(r *record, o outcome) {
+	sh.wheel.clear(r)
+	if c := r.cur; c != nil {
+		if c.mutating && c.state.Load() == callSent {
+			sh.paceFrom(r)
+		}
+		c.end(o)
+		r.cur = nil
+	}
+	r.stage = idle
+	sh.inflight--
+	sh.stats.inflight.Store(int64(sh.inflight))
+	switch {
+	case r.mut != nil || r.reads != nil:
+		sh.want(r, true)
+	case r.polls != nil || sh.leaving:
+		sh.want(r, false)
+	case r.flags&(flagReleased|flagAnonymous) != 0:
+		sh.settle(r)
+	}
+}
+
+// fail ends the job with an error.
+func (sh *shard) fail(r *record, err error) {
+	o := outcome{err: err, auth: r.has(flagLogged) || errors.Is(err, errPrivilege)}
+	if c := r.cur; c != nil {
+		o.unknown = c.mutating && c.state.Load() == callSent && !errors.Is(err, errAnswered)
+	} else {
+		sh.answerAll(&r.asking, node.PowerUnknown, sh.failure(r, err))
+	}
+	sh.endJob(r, o)
+}
+
+// failPolls answers those who wait for a reading with an error.
+func (sh *shard) failPolls(r *record, err error) {
+	if r.asking == nil && r.polls == nil {
+		return
+	}
+	e := sh.failure(r, err)
+	sh.answerAll(&r.asking, node.PowerUnknown, e)
+	sh.answerAll(&r.polls, node.PowerUnknown, e)
+}
+
+// failAll answers everybody who waits for this BMC with an error.
+func (sh *shard) failAll(r *record, err error, auth bool) {
+	sh.failPolls(r, err)
+	for _, q := range []**call{&r.mut, &r.reads} {
+		for *q != nil {
+			c := *q
+			*q = c.next
+			c.end(outcome{err: err, auth: auth})
+		}
+	}
+}
+
+// hold serves a record whose BMC must be left alone for a while: who polls is told at once; calls wait for their turn
+// unless the login was refused.
+func (sh *shard) hold(r *record) {
+	if r.has(flagLogged) {
+		sh.failAll(r, r.cause, true)
+	} else {
+		sh.failPolls(r, r.cause)
+	}
+	if r.mut != nil || r.reads != nil {
+		sh.wheel.set(r, sh.now, time.Duration(r.heldTill-sh.now))
+		return
+	}
+	sh.settle(r)
+}
+
+func unanswered(what string, tries int) error {
+	return fmt.Errorf("no answer to %s after %d tries", what, tries)
+}

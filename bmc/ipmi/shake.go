@@ -1,0 +1,187 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// startShake sends the first handshake message.
+func (sh *shard) startShake(r *record) {
+	who := r.who.Value()
+	s := suites[who.suite]
+	if s == nil {
+		s = sh.order[min(int(r.suite), len(sh.order)-1)]
+	}
+	var before uint32
+	var tag byte
+	if r.hs != nil {
+		before, tag = r.hs.own, r.hs.tag
+	}
+	h := &handshake{suite: s, who: &who, own: sh.newID(r, before)}
+	_, _ = crand.Read(h.console[:]) // never fails
+	h.begin(tag + 1)
+	r.hs, r.stage = h, shaking
+	sh.stats.handshakes.Add(1)
+	sh.sendShake(r, true)
+}
+
+// sendShake sends the handshake message that awaits its answer.
+func (sh *shard) sendShake(r *record, first bool) {
+	if first {
+		r.try = 0
+	} else {
+		sh.stats.retransmits.Add(1)
+	}
+	n := copy(sh.sock.room(), r.hs.packet[:r.hs.size])
+	sh.sock.push(n, r.addr)
+	sh.stats.sent.Add(1)
+	wait := sh.cfg.Timeouts[min(int(r.try), len(sh.cfg.Timeouts)-1)]
+	r.try++
+	sh.wheel.set(r, sh.now, sh.jittered(wait))
+}
+
+func (sh *shard) shakeTimer(r *record) {
+	switch {
+	case sh.leaving: // one last moment for an answer that would open a session
+		sh.gone(r)
+	case r.cur != nil && r.cur.gone.Load():
+		r.hs = nil
+		sh.endJob(r, outcome{err: errWithdrawn})
+	case int(r.try) < len(sh.cfg.Timeouts):
+		sh.sendShake(r, false)
+	default:
+		what := map[phase]string{phaseOpen: "Open Session", phaseRAKP2: "RAKP 1", phaseRAKP4: "RAKP 3"}[r.hs.phase]
+		sh.shakeFailed(r, unanswered(what, int(r.try)))
+	}
+}
+
+// shakePacket takes a handshake message in: from the right BMC, for the session that is being opened, in its turn.
+func (sh *shard) shakePacket(h header, from netip.AddrPort) Reason {
+	if h.encrypted || h.authentic || h.kind != payloadOpenResponse && h.kind != payloadRAKP2 && h.kind != payloadRAKP4 {
+		return dropType
+	}
+	if len(h.payload) < 8 {
+		return dropShort
+	}
+	r := sh.bySession(binary.LittleEndian.Uint32(h.payload[4:]))
+	if r == nil || r.hs == nil || r.stage != shaking {
+		return dropHandshake
+	}
+	if from != r.addr {
+		return dropSource
+	}
+	sh.at = r
+	s, err := r.hs.receive(h.kind, h.payload)
+	switch {
+	case errors.Is(err, errIgnore):
+		return dropHandshake
+	case err != nil:
+		sh.wheel.clear(r)
+		sh.shakeFailed(r, err)
+	case s == nil:
+		sh.sendShake(r, true)
+	default:
+		sh.wheel.clear(r)
+		sh.opened(r, s)
+	}
+	return accepted
+}
+
+// opened goes on in the new session.
+func (sh *shard) opened(r *record, s *session) {
+	r.hs, r.sess, r.lastUse = nil, s, sh.now
+	s.priv = min(privUser, r.who.Value().priv)
+	sh.stats.sessions.Add(1)
+	if r.has(flagLogged) {
+		sh.log.Info("BMC accepts the login again", "bmc", r.addr.String())
+	}
+	r.flags = r.flags&^flagLogged | flagProven
+	r.heldTill, r.cause = 0, nil
+	if sh.leaving {
+		r.flags |= flagClosing
+		sh.inflight--
+		sh.goodbye(r)
+		return
+	}
+	sh.command(r)
+}
+
+// shakeFailed decides what follows a handshake that failed.
+func (sh *shard) shakeFailed(r *record, err error) {
+	auto := r.who.Value().suite == 0
+	switch {
+	case sh.leaving:
+		sh.gone(r)
+		return
+	case errors.Is(err, errSuite) && auto && int(r.suite)+1 < len(sh.order):
+		r.suite++
+		r.flags &^= flagProven
+		sh.startShake(r)
+		return
+	case errors.Is(err, errRestart) && !r.has(flagFresh):
+		r.flags |= flagFresh
+		sh.startShake(r)
+		return
+	}
+	r.hs = nil
+	switch {
+	case errors.Is(err, errLogin): // stop at once: another try could lock the account
+		sh.stats.refused.Add(1)
+		if !r.has(flagLogged) {
+			sh.log.Warn("BMC refuses the login; it is left alone for a while", "bmc", r.addr.String(), "user", r.who.Value().user, "for", sh.cfg.AuthBackOff, "cause", err)
+		}
+		r.flags |= flagLogged
+		r.heldTill, r.cause = sh.now+int64(sh.cfg.AuthBackOff), err
+		sh.failAll(r, err, true)
+		sh.fail(r, err)
+		return
+	case errors.Is(err, errNoSlot):
+		d := sh.cfg.SlotBackOff + time.Duration(2*sh.rng.Float64()*float64(sh.cfg.SlotBackOff))
+		r.heldTill, r.cause = sh.now+int64(d), err
+		sh.failPolls(r, err)
+		if c := r.cur; c != nil { // its turn comes again
+			r.cur = nil
+			if c.mutating {
+				c.next, r.mut = r.mut, c
+			} else {
+				c.next, r.reads = r.reads, c
+			}
+		}
+		sh.endJob(r, outcome{})
+		return
+	case errors.Is(err, errSuite):
+		r.suite = 0
+	case auto && !r.has(flagProven) && !errors.Is(err, errRestart): // some BMCs are silent on a suite they do not know
+		r.suite = (r.suite + 1) % uint8(len(sh.order)) //nolint:gosec // a handful
+	}
+	sh.fail(r, err)
+	sh.failPolls(r, err)
+}
+
+// dropSession forgets the session and tells the BMC so, without waiting for an answer.
+func (sh *shard) dropSession(r *record) {
+	if r.sess == nil {
+		return
+	}
+	var id [4]byte
+	binary.LittleEndian.PutUint32(id[:], r.sess.bmc)
+	r.sess.rqSeq = (r.sess.rqSeq + 1) & 0x3f
+	n := r.sess.seal(sh.sock.room(), netApp, cmdCloseSession, id[:], sh.iv())
+	sh.sock.push(n, r.addr)
+	sh.stats.sent.Add(1)
+	sh.forget(r)
+}
+
+// forget drops the session's keys.
+func (sh *shard) forget(r *record) {
+	if r.sess != nil {
+		r.sess = nil
+		sh.stats.sessions.Add(-1)
+	}
+}

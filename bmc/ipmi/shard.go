@@ -1,0 +1,378 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package ipmi
+
+import (
+	"crypto/aes"
+	crand "crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"ferrite/bmc"
+	"ferrite/node"
+)
+
+// shard is one socket and the one goroutine that owns it and every record on it (BMC.md section 7).
+type shard struct {
+	cfg   *Config
+	log   *slog.Logger
+	order []*suite
+	rate  float64 // handshakes a second, 0 = no limit
+	stats counters
+	start time.Time // shard time 0
+	stop  chan struct{}
+	ended chan struct{}
+
+	// Owned by the goroutine.
+	sock     transport
+	now      int64 // nanoseconds of shard time
+	wheel    wheel
+	fire     func(*record)
+	run      queue // records that want to begin
+	shakes   queue // records that wait for a handshake token
+	inflight int
+	tokens   float64
+	tokenAt  int64
+	slots    []*record // by console session id; slot 0 is never used
+	free     []uint32
+	spare    *waiter
+	rng      *rand.Rand
+	random   [1024]byte // unused random bytes for IVs are at randomAt and after
+	randomAt int
+	work     []request
+	at       *record // record that is being worked on, for rescue
+	leaving  bool    // Close was called
+	leaveBy  int64
+
+	mu       sync.Mutex // guards below
+	inbox    []request
+	records  map[recordKey]*record
+	paced    map[netip.AddrPort]int64 // when the last mutating command to a BMC ended
+	sleeping bool                     // the goroutine waits for packets: wake it
+	closed   bool                     // the goroutine has ended or is about to
+}
+
+// request is what other goroutines ask of a shard. release gives a handle back.
+type request struct {
+	rec     *record
+	sink    bmc.Sink
+	call    *call
+	release bool
+}
+
+func newShard(cfg *Config, sock transport, rate float64) *shard {
+	var seed [32]byte
+	_, _ = crand.Read(seed[:]) // never fails
+	sh := &shard{
+		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, start: time.Now(), sock: sock,
+		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
+		rng:     rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
+		records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
+	}
+	sh.randomAt = len(sh.random)
+	sh.fire = sh.expired
+	return sh
+}
+
+func (sh *shard) clock() int64 { return int64(time.Since(sh.start)) }
+
+// loop runs until Close. Each turn takes requests, fires timers, starts what may start, sends, and takes packets.
+func (sh *shard) loop() {
+	defer close(sh.ended)
+	for {
+		sh.now = sh.clock()
+		sh.take()
+		sh.wheel.advance(sh.now, sh.fire)
+		sh.pump()
+		sh.sock.flush()
+		if sh.left() {
+			return
+		}
+		n, err := sh.sock.receive()
+		if n == 0 && err == nil {
+			n, err = sh.sleep()
+		}
+		if err != nil {
+			sh.stats.socketErrors.Add(1)
+		}
+		if n > 0 {
+			sh.now = sh.clock()
+			for i := range n {
+				b, from := sh.sock.packet(i)
+				sh.packet(b, from)
+			}
+		}
+	}
+}
+
+// take handles what was asked since the last turn.
+func (sh *shard) take() {
+	sh.mu.Lock()
+	sh.work, sh.inbox = sh.inbox, sh.work[:0]
+	sh.mu.Unlock()
+	for i := range sh.work {
+		sh.request(&sh.work[i])
+		sh.work[i] = request{}
+	}
+	if !sh.leaving {
+		select {
+		case <-sh.stop:
+			sh.leave()
+		default:
+		}
+	}
+}
+
+// sleep waits for packets, the next timer or a request.
+func (sh *shard) sleep() (int, error) {
+	var until time.Time
+	next, ok := sh.wheel.next()
+	if sh.shakes.head != nil {
+		next, ok = min(sh.now+int64(tick), orMax(next, ok)), true
+	}
+	if sh.leaving {
+		next, ok = min(sh.leaveBy, orMax(next, ok)), true
+	}
+	if ok {
+		until = sh.start.Add(time.Duration(next))
+	}
+	sh.sock.arm(until) // before sleeping is set, so that a wake is not overwritten
+	sh.mu.Lock()
+	if len(sh.inbox) > 0 || sh.stopped() {
+		sh.mu.Unlock()
+		return 0, nil
+	}
+	sh.sleeping = true
+	sh.mu.Unlock()
+	n, err := sh.sock.wait()
+	sh.mu.Lock()
+	sh.sleeping = false
+	sh.mu.Unlock()
+	return n, err
+}
+
+// stopped reports whether Close was called, but not yet noticed.
+func (sh *shard) stopped() bool {
+	if sh.leaving {
+		return false
+	}
+	select {
+	case <-sh.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func orMax(v int64, ok bool) int64 {
+	if ok {
+		return v
+	}
+	return 1<<63 - 1
+}
+
+// submit hands a request to the goroutine; false = the shard has ended.
+func (sh *shard) submit(q request) bool {
+	sh.mu.Lock()
+	if sh.closed {
+		sh.mu.Unlock()
+		return false
+	}
+	sh.inbox = append(sh.inbox, q)
+	sh.rouseLocked()
+	return true
+}
+
+// rouseLocked unlocks mu and wakes the goroutine if it sleeps.
+func (sh *shard) rouseLocked() {
+	asleep := sh.sleeping
+	sh.sleeping = false
+	sh.mu.Unlock()
+	if asleep {
+		sh.sock.wake()
+	}
+}
+
+// request takes one request in.
+func (sh *shard) request(q *request) {
+	sh.at = q.rec
+	defer sh.rescue()
+	r := q.rec
+	switch {
+	case q.release:
+		r.flags |= flagReleased
+		if r.stage == quarantined {
+			sh.settle(r)
+		}
+		sh.want(r, false)
+	case q.call != nil:
+		if err := sh.refusal(r); err != nil {
+			q.call.end(outcome{err: err, auth: r.has(flagLogged)})
+			return
+		}
+		if q.call.mutating {
+			push(&r.mut, q.call)
+		} else {
+			push(&r.reads, q.call)
+		}
+		sh.want(r, true)
+	default:
+		if err := sh.refusal(r); err != nil {
+			sh.answer(q.sink, node.PowerUnknown, sh.failure(r, err))
+			return
+		}
+		w := sh.spare
+		if w == nil {
+			w = &waiter{}
+		} else {
+			sh.spare = w.next
+		}
+		w.sink, w.next = q.sink, r.polls
+		r.polls = w
+		sh.want(r, false)
+	}
+}
+
+// refusal says why a request cannot even be queued.
+func (sh *shard) refusal(r *record) error {
+	switch {
+	case sh.leaving:
+		return errClosed
+	case r.stage == quarantined:
+		return r.cause
+	case r.heldTill > sh.now && r.has(flagLogged): // refused login: no call waits for minutes
+		return r.cause
+	default:
+		return nil
+	}
+}
+
+// answer ends one Poll.
+func (sh *shard) answer(s bmc.Sink, state node.PowerState, err error) {
+	sh.stats.polls.Add(1)
+	if err != nil {
+		sh.stats.failures.Add(1)
+	}
+	s.PowerPolled(state, err)
+}
+
+// answerAll ends the Polls of a list; each leaves the list before its sink runs.
+func (sh *shard) answerAll(list **waiter, state node.PowerState, err error) {
+	for *list != nil {
+		w := *list
+		*list = w.next
+		s := w.sink
+		w.sink, w.next = nil, sh.spare
+		sh.spare = w
+		sh.answer(s, state, err)
+	}
+}
+
+// failure is the error of a reading.
+func (sh *shard) failure(r *record, err error) error {
+	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: r.has(flagLogged), Err: err}
+}
+
+// iv gives fresh random bytes for one packet.
+func (sh *shard) iv() []byte {
+	if sh.randomAt+aes.BlockSize > len(sh.random) {
+		_, _ = crand.Read(sh.random[:]) // never fails
+		sh.randomAt = 0
+	}
+	b := sh.random[sh.randomAt : sh.randomAt+aes.BlockSize]
+	sh.randomAt += aes.BlockSize
+	return b
+}
+
+// jittered is d +- 20 %.
+func (sh *shard) jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*sh.rng.Float64()))
+}
+
+const (
+	slotBits = 20
+	slotMask = 1<<slotBits - 1
+)
+
+// newID makes a console session id: the record's slot, and random bits above it that differ from those before.
+func (sh *shard) newID(r *record, before uint32) uint32 {
+	if r.slot == 0 {
+		if n := len(sh.free); n > 0 {
+			r.slot = sh.free[0]
+			sh.free = sh.free[1:]
+			sh.slots[r.slot] = r
+		} else {
+			r.slot = uint32(len(sh.slots)) //nolint:gosec // memory ends before
+			sh.slots = append(sh.slots, r)
+		}
+	}
+	for {
+		id := binary.LittleEndian.Uint32(sh.iv())&^slotMask | r.slot
+		if id != before {
+			return id
+		}
+	}
+}
+
+// bySession finds the record that a console session id belongs to.
+func (sh *shard) bySession(id uint32) *record {
+	if i := id & slotMask; int(i) < len(sh.slots) {
+		return sh.slots[i]
+	}
+	return nil
+}
+
+// rescue keeps a failure of ours to the record that it happened on.
+func (sh *shard) rescue() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	sh.stats.panics.Add(1)
+	r := sh.at
+	address := ""
+	if r != nil {
+		address = r.addr.String()
+	}
+	sh.log.Error("the IPMI engine failed on a BMC, which is left alone from now on", "bmc", address, "panic", p, "stack", string(debug.Stack()))
+	if r != nil {
+		sh.quarantine(r)
+	}
+}
+
+// queue is a list of records, linked through them.
+type queue struct{ head, tail *record }
+
+func (q *queue) append(r *record) {
+	r.queueNext = nil
+	if q.tail == nil {
+		q.head = r
+	} else {
+		q.tail.queueNext = r
+	}
+	q.tail = r
+}
+
+func (q *queue) prepend(r *record) {
+	r.queueNext = q.head
+	q.head = r
+	if q.tail == nil {
+		q.tail = r
+	}
+}
+
+func (q *queue) pop() *record {
+	r := q.head
+	q.head = r.queueNext
+	if q.head == nil {
+		q.tail = nil
+	}
+	r.queueNext = nil
+	return r
+}

@@ -1,0 +1,213 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && (amd64 || arm64 || riscv64)
+
+package ipmi
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2) on 64-bit Linux.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32
+	_   [4]byte
+}
+
+// vector is room for a batch of datagrams, laid out for the kernel.
+type vector struct {
+	hdrs  [batch]mmsghdr
+	iovs  [batch]unix.Iovec
+	names [batch]unix.RawSockaddrInet6 // large enough for IPv4 too
+	bufs  [batch][maxPacket]byte
+}
+
+func newVector() *vector {
+	v := &vector{}
+	for i := range v.hdrs {
+		v.iovs[i].Base = &v.bufs[i][0]
+		h := &v.hdrs[i].hdr
+		h.Iov = &v.iovs[i]
+		h.SetIovlen(1)
+		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
+	}
+	return v
+}
+
+// socket is one UDP socket for IPv4 and IPv6, in the runtime's poller by way of os.File: unlike package net its waits
+// end without an allocation.
+type socket struct {
+	fd      int
+	file    *os.File
+	raw     syscall.RawConn
+	six     bool // the socket is AF_INET6 and takes IPv4 as mapped addresses
+	rx, tx  *vector
+	queued  int // datagrams in tx
+	got     int
+	failed  error
+	attempt func(uintptr) bool
+}
+
+var _ transport = (*socket)(nil)
+
+// listen opens a socket on any free port. buffer is the wish for the receive buffer in bytes.
+func listen(buffer int) (transport, error) {
+	s := &socket{rx: newVector(), tx: newVector(), six: true}
+	fd, err := bound(unix.AF_INET6, &unix.SockaddrInet6{})
+	if err != nil { // no IPv6 on this machine
+		s.six = false
+		if fd, err = bound(unix.AF_INET, &unix.SockaddrInet4{}); err != nil {
+			return nil, fmt.Errorf("open a UDP socket for IPMI: %w", err)
+		}
+	}
+	// FORCE needs CAP_NET_ADMIN; without it the kernel's maximum is what there is.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+	}
+	s.fd, s.file = fd, os.NewFile(uintptr(fd), "ipmi-udp")
+	if s.raw, err = s.file.SyscallConn(); err != nil {
+		_ = s.file.Close()
+		return nil, err
+	}
+	s.attempt = func(uintptr) bool { return s.once() }
+	return s, nil
+}
+
+func bound(family int, at unix.Sockaddr) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if family == unix.AF_INET6 {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+	}
+	if err == nil {
+		err = unix.Bind(fd, at)
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// once tries to receive; false = nothing is there.
+func (s *socket) once() bool {
+	v := s.rx
+	for i := range v.hdrs {
+		v.iovs[i].SetLen(maxPacket)
+		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+	s.got, s.failed = 0, nil
+	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&v.hdrs[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+	switch e {
+	case 0:
+		s.got = int(n)
+	case unix.EAGAIN:
+		return false
+	case unix.EINTR, unix.ECONNREFUSED: // the latter: an ICMP answer to an earlier datagram
+	default:
+		s.failed = e
+	}
+	return true
+}
+
+func (s *socket) receive() (int, error) {
+	s.once()
+	return s.got, s.failed
+}
+
+func (s *socket) wait() (int, error) {
+	s.got, s.failed = 0, nil
+	err := s.raw.Read(s.attempt)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, net.ErrClosed
+	}
+	return s.got, s.failed
+}
+
+func (s *socket) arm(t time.Time) { _ = s.file.SetReadDeadline(t) }
+
+func (s *socket) wake() { _ = s.file.SetReadDeadline(past) }
+
+func (s *socket) packet(i int) ([]byte, netip.AddrPort) {
+	v := s.rx
+	b := v.bufs[i][:min(v.hdrs[i].n, maxPacket)]
+	a := &v.names[i]
+	if !s.six {
+		a4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
+		return b, netip.AddrPortFrom(netip.AddrFrom4(a4.Addr), swap(a4.Port))
+	}
+	return b, netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), swap(a.Port))
+}
+
+func (s *socket) room() []byte { return s.tx.bufs[s.queued][:] }
+
+func (s *socket) push(n int, to netip.AddrPort) {
+	v, i := s.tx, s.queued
+	v.iovs[i].SetLen(n)
+	a := &v.names[i]
+	if s.six {
+		a.Family, a.Port, a.Addr = unix.AF_INET6, swap(to.Port()), to.Addr().As16()
+		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	} else if to.Addr().Is4() {
+		a4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
+		a4.Family, a4.Port, a4.Addr = unix.AF_INET, swap(to.Port()), to.Addr().As4()
+		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet4
+	} else {
+		return // IPv6 without IPv6: lost like any datagram without a route
+	}
+	if s.queued++; s.queued == batch {
+		s.flush()
+	}
+}
+
+// flush sends what is queued. A datagram that cannot be sent is lost, as UDP may lose it: retransmission deals with it.
+func (s *socket) flush() {
+	for off := 0; off < s.queued; {
+		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.tx.hdrs[off])), uintptr(s.queued-off), unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case 0:
+			off += int(n)
+		case unix.EINTR:
+		default:
+			off++
+		}
+	}
+	s.queued = 0
+}
+
+func (s *socket) close() error { return s.file.Close() }
+
+func (s *socket) address() netip.AddrPort {
+	switch a, _ := unix.Getsockname(s.fd); a := a.(type) {
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)) //nolint:gosec // a port
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)) //nolint:gosec // a port
+	default:
+		return netip.AddrPort{}
+	}
+}
+
+// swap turns a port from host to network order and back.
+func swap(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
