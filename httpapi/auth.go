@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -136,20 +137,29 @@ func (h *htpasswd) key(user, password string, hash []byte) (out [32]byte) {
 	return out
 }
 
+// credentials reads an Authorization header.
+func credentials(header string) (user, password string, err error) {
+	scheme, value, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "basic") {
+		return "", "", fmt.Errorf("Unsupported authorization type: %s", scheme) //nolint:staticcheck // for clients, as Ironic words it
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+	user, password, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok {
+		return "", "", errors.New("Could not decode authorization header") //nolint:staticcheck // for clients, as Ironic words it
+	}
+	return user, password, nil
+}
+
 // signIn checks the credentials of a request and answers it when they are missing or wrong.
 func (s *Server) signIn(r *request) (stop bool) {
 	header := string(r.ctx.Request.Header.Peek("Authorization"))
 	if header == "" {
 		return s.unauthorized(r, http.StatusUnauthorized, "Authorization required")
 	}
-	scheme, value, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "basic") {
-		return s.unauthorized(r, http.StatusBadRequest, "Unsupported authorization type: "+scheme)
-	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
-	user, password, ok := strings.Cut(string(raw), ":")
-	if err != nil || !ok {
-		return s.unauthorized(r, http.StatusBadRequest, "Could not decode authorization header")
+	user, password, err := credentials(header)
+	if err != nil {
+		return s.unauthorized(r, http.StatusBadRequest, err.Error())
 	}
 	if !s.auth.check(user, password) {
 		return s.unauthorized(r, http.StatusUnauthorized, "Incorrect username or password")

@@ -289,6 +289,10 @@ func TestLimits(t *testing.T) {
 	if a.get("faultcode") != "Client" || a.get("error_message") != nil {
 		t.Errorf("413 is %s", a.text)
 	}
+	w.want(413, "PUT", "/v1/nodes/rack7-u12/maintenance", `{"reason":"`+big+`"}`)
+	if a := w.raw("POST /v1/nodes HTTP/1.1\r\nHost: h\r\nContent-Length: 5000000\r\n\r\n"); a.StatusCode != 413 || !strings.Contains(a.text, "too large") {
+		t.Errorf("a huge body is answered with %d %s before it is read", a.StatusCode, a.text)
+	}
 	// A configdrive may be larger; here it is refused for what it is.
 	w.want(400, "PUT", "/v1/nodes/rack7-u12/states/provision", `{"target":"active","configdrive":"!`+big+`"}`)
 	a = w.raw("GET /v1/nodes HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("y", 20<<10) + "\r\n\r\n")

@@ -27,6 +27,7 @@ import (
 const (
 	maxBody          = 1 << 20  // bytes
 	maxProvisionBody = 64 << 20 // bytes, PUT states/provision: configdrives
+	maxDrained       = 4 << 20  // bytes: a body up to here is read before it is refused, so that the client sees why
 	maxHeader        = 16 << 10 // bytes, request line included
 	maxConnections   = 16384
 	readTimeout      = 60 * time.Second
@@ -65,10 +66,10 @@ func New(cfg Config) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:               s.Handler,
 		ErrorHandler:          s.unreadable,
-		HeaderReceived:        bodyLimit,
+		HeaderReceived:        s.bodyLimit,
 		Concurrency:           maxConnections,
 		ReadBufferSize:        maxHeader,
-		MaxRequestBodySize:    maxBody,
+		MaxRequestBodySize:    maxDrained,
 		ReadTimeout:           readTimeout,
 		WriteTimeout:          writeTimeout,
 		IdleTimeout:           idleTimeout,
@@ -101,15 +102,36 @@ func (q quiet) Printf(format string, args ...any) {
 	q.s.cfg.Logger.Debug("http", "msg", fmt.Sprintf(format, args...))
 }
 
-// bodyLimit lets provision requests be large.
-func bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	limit := maxBody
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
-	if h.IsPut() && strings.HasSuffix(strings.TrimSuffix(path, "/"), "/states/provision") {
-		limit = maxProvisionBody
+// bodyLimit says how much of a body is read at all. Only who may sign in may send a large configdrive.
+func (s *Server) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	limit := maxDrained
+	if h.IsPut() && provisions(string(h.RequestURI())) {
+		if user, password, err := credentials(string(h.Peek("Authorization"))); s.auth == nil || err == nil && s.auth.check(user, password) {
+			limit = maxProvisionBody
+		}
 	}
 	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
 }
+
+// provisions reports whether a request URI is a node's states/provision.
+func provisions(uri string) bool {
+	path, _, _ := strings.Cut(uri, "?")
+	return strings.HasSuffix(strings.TrimSuffix(path, "/"), "/states/provision")
+}
+
+// tooLarge refuses a body beyond the limit of its path.
+func (r *request) tooLarge() error {
+	limit := maxBody
+	if r.ctx.IsPut() && provisions(r.path()) {
+		limit = maxProvisionBody
+	}
+	if len(r.ctx.PostBody()) > limit {
+		return &flatError{status: http.StatusRequestEntityTooLarge, text: bodyTooLarge}
+	}
+	return nil
+}
+
+var bodyTooLarge = fmt.Sprintf("Request body too large: wanted at most %d bytes (%d for states/provision).", maxBody, maxProvisionBody)
 
 // unreadable answers requests that could not be read: too large, too slow, not HTTP.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
@@ -118,7 +140,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	status, text := http.StatusBadRequest, "The request could not be read."
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		status, text = http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body too large: wanted at most %d bytes (%d for states/provision).", maxBody, maxProvisionBody)
+		status, text = http.StatusRequestEntityTooLarge, bodyTooLarge
 	case errors.As(err, &small):
 		status, text = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("Request header too large: wanted at most %d bytes.", maxHeader)
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -206,6 +228,9 @@ func (s *Server) answer(r *request) error {
 		return err
 	}
 	r.route = t
+	if err := r.tooLarge(); err != nil {
+		return err
+	}
 	if wire.Depth(r.ctx.PostBody()) > wire.MaxDepth {
 		return &flatError{status: http.StatusBadRequest, text: fmt.Sprintf("The request body is nested too deeply: wanted at most %d levels.", wire.MaxDepth)}
 	}
