@@ -42,11 +42,13 @@ func (s *site) value(ident, field string) string {
 }
 
 func TestBaremetalCLIOnFakeHardware(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	lifecycle(t, s, "fake-hardware", nil, "pxe")
 }
 
 func TestBaremetalCLIOnIPMI(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 2)
 	s := newSite(t, "--ipmi-min-command-interval", "0")
 	lifecycle(t, s, "ipmi", f.driverInfo(0), "disk")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ferrite/bmc/fake"
 	"ferrite/conductor"
 	"ferrite/internal/config"
 	"ferrite/node"
@@ -157,11 +158,11 @@ func ipmiSettings(s *config.Config, c *conductor.Config) error {
 
 // fakeSettings reads every fake.X_delay.
 func fakeSettings(s *config.Config, c *conductor.Config) error {
-	c.Fake.Delays = map[string]string{}
-	for _, o := range config.Options {
-		if kind, ok := strings.CutPrefix(o.Key, "fake."); ok {
-			c.Fake.Delays[strings.TrimSuffix(kind, "_delay")] = s.String(o.Key)
-		}
+	delay := func(kind string) string { return s.String("fake." + kind + "_delay") }
+	c.Fake = fake.Config{
+		PowerDelay: delay("power"), BootDelay: delay("boot"), DeployDelay: delay("deploy"), VendorDelay: delay("vendor"),
+		ManagementDelay: delay("management"), InspectDelay: delay("inspect"), RaidDelay: delay("raid"), BiosDelay: delay("bios"),
+		StorageDelay: delay("storage"), RescueDelay: delay("rescue"), FirmwareDelay: delay("firmware"),
 	}
 	return c.Fake.Validate()
 }
