@@ -28,3 +28,10 @@ func TestEchoLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestFoldedHostsAreCounted(t *testing.T) {
+	out := "----------------\n127.1.0.[1-255],127.1.1.[0-9,12],127.1.19.7\n----------------\n off\n"
+	if n := folded(out); n != 255+11+1 {
+		t.Errorf("%d hosts, wanted 267", n)
+	}
+}
