@@ -10,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,7 +61,9 @@ Other than Ironic, the demo believes the machine and not the record when their p
 				return usageError{fmt.Errorf("--sync-power-state-interval is %s: wanted 100ms or more", o.sync)}
 			}
 			d := demo{o: o, screen: newScreen(c.OutOrStdout()), colour: paletteFor(c.OutOrStdout())}
-			return d.run(c.Context())
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGPIPE) // "ferrite demo | head" leaves nothing behind either
+			defer stop()
+			return d.run(ctx)
 		},
 	}
 	f := c.Flags()
@@ -130,12 +134,12 @@ func (d *demo) start(ctx context.Context) error {
 func (d *demo) startSim() error {
 	cfg := sim.Defaults()
 	cfg.BMCs = d.o.bmcs + demoSpare
-	control, err := d.free("the BMCs' control API", d.o.control, listenTCP)
+	control, err := d.free("the BMCs' control API", "sim-control", d.o.control, listenTCP)
 	if err != nil {
 		return err
 	}
 	cfg.Control = control
-	_, err = d.free("the BMCs", d.o.sim, func(address string) error {
+	_, err = d.free("the BMCs", "sim-listen", d.o.sim, func(address string) error {
 		cfg.Listen = address
 		d.fleet, err = sim.New(cfg)
 		return err
@@ -156,31 +160,49 @@ func (d *demo) startConductor(ctx context.Context) error {
 	cfg.Policy.ForcePower = d.o.force
 	cfg.SyncInterval, cfg.NotificationLevel = d.o.sync, "info"
 	cfg.ServeOn, cfg.DrainTimeout = 0, time.Second // Ctrl-C ends all within 2 s
-	var err error
-	_, err = d.free("the API", d.o.api, func(address string) error {
-		cfg.APIListener, err = net.Listen("tcp", address)
+	var api net.Listener
+	address, err := d.free("the API", "api-listen", d.o.api, func(address string) (err error) {
+		api, err = net.Listen("tcp", address)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("--api-listen: %w", err)
+		return err
 	}
-	if cfg.NATSListen, err = d.free("NATS", d.o.nats, listenTCP); err != nil {
-		return fmt.Errorf("--nats-listen: %w", err)
-	}
-	d.conductor, err = conductor.Start(ctx, cfg)
+	defer func() {
+		if api != nil {
+			_ = api.Close()
+		}
+	}()
+	_, err = d.free("NATS", "nats-listen", d.o.nats, func(nats string) (err error) {
+		if err := listenTCP(nats); err != nil {
+			return err
+		}
+		if api == nil { // closed by the try before
+			if api, err = net.Listen("tcp", address); err != nil {
+				return err
+			}
+		}
+		cfg.NATSListen, cfg.APIListener = nats, api
+		d.conductor, err = conductor.Start(ctx, cfg)
+		api = nil
+		return err
+	})
 	return err
 }
 
-// free uses an address, or the next one that is free, and says so.
-func (d *demo) free(who, address string, use func(string) error) (string, error) {
+// free uses the address of a flag, or the next one that is free, and says so.
+func (d *demo) free(who, flag, address string, use func(string) error) (string, error) {
 	got, moved, err := elsewhere(address, use)
+	if u := (usageError{}); errors.As(err, &u) {
+		return "", usageError{fmt.Errorf("--%s: %w", flag, u.error)}
+	}
 	if err == nil && moved {
 		_, port, _ := net.SplitHostPort(address)
 		_, now, _ := net.SplitHostPort(got)
 		if now == "0" {
-			now = "any other"
+			now = "that is free"
 		}
-		d.say("  port %s is taken: %s will use %s port instead", port, who, now)
+		d.say("  port %s is taken: %s will use port %s", port, who, now)
 	}
 	return got, err
 }

@@ -28,7 +28,7 @@ const (
 func demoName(i int) string { return fmt.Sprintf("r%02dn%02d", i/rackSize+1, i%rackSize+1) }
 
 // demoOn reports whether the demo switches machine i on.
-func demoOn(i int) bool { return i%onEvery == onEvery-1 }
+func demoOn(i int) bool { return i%onEvery == 0 }
 
 // driverInfo is how the conductor reaches BMC i.
 func (d *demo) driverInfo(i int) map[string]any {

@@ -55,27 +55,29 @@ func (d *demo) introduce(took time.Duration) {
 
 // tries are five commands for the real CLI, or for curl where it is missing.
 func (d *demo) tries() []try {
-	plug := 1 % d.o.bmcs // r01n02, which is off at first
-	name := demoName(plug)
-	pull := try{fmt.Sprintf(`curl -s -X PUT http://%s/bmcs/%d -d '{"power":"off"}'`, d.fleet.ControlAddr(), plug), "pull its plug behind the conductor's back: the status line and the notifications tell"}
-	tail := try{self() + " notifications tail" + flagUnless("--nats-url", d.conductor.NATSURL(), "nats://127.0.0.1:4222"), "watch the notifications (in a third terminal, before the others)"}
+	off, on := demoName(1%d.o.bmcs), demoName(0) // the second machine is off at first, the first one on
+	pull := try{fmt.Sprintf(`curl -s -X PUT http://%s/bmcs/0 -d '{"power":"off"}'`, d.fleet.ControlAddr()),
+		"pull the plug of " + on + ", which is on, behind the conductor's back"}
+	tail := try{self() + " notifications tail" + flagUnless("--nats-url", d.conductor.NATSURL(), "nats://127.0.0.1:4222"),
+		"watch the notifications (in a terminal of its own)"}
+	found := "what became of the record, within " + d.o.sync.String()
 	if cli := findCLI(); cli != "" {
 		return []try{
 			tail,
 			{"export OS_AUTH_TYPE=none OS_ENDPOINT=" + d.conductor.APIURL() + "\n  " + cli + " node list", "all machines, by the real CLI of Ironic"},
-			{cli + " node power on " + name, "switch one on"},
+			{cli + " node power on " + off, "switch one on"},
 			pull,
-			{cli + " node show " + name + " --fields name power_state last_error updated_at", "the record was corrected"},
+			{cli + " node show " + on + " --fields name power_state last_error updated_at", found},
 		}
 	}
 	curl := "curl -s -H 'X-OpenStack-Ironic-API-Version: 1.89' "
 	base := d.conductor.APIURL() + "/v1/nodes"
 	return []try{
 		tail,
-		{curl + "'" + base + "?fields=name,power_state,provision_state&limit=5'", "some machines (the baremetal CLI is not installed: apt-get install python3-ironicclient)"},
-		{curl + "-X PUT -H 'Content-Type: application/json' -d '{\"target\":\"power on\"}' " + base + "/" + name + "/states/power", "switch one on"},
+		{curl + "'" + base + "?fields=name,power_state,provision_state&limit=5'", "some machines (the baremetal CLI is missing: apt-get install python3-ironicclient)"},
+		{curl + "-X PUT -H 'Content-Type: application/json' -d '{\"target\":\"power on\"}' " + base + "/" + off + "/states/power", "switch one on"},
 		pull,
-		{curl + "'" + base + "/" + name + "?fields=name,power_state,last_error,updated_at'", "the record was corrected"},
+		{curl + "'" + base + "/" + on + "?fields=name,power_state,last_error,updated_at'", found},
 	}
 }
 

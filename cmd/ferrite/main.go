@@ -59,11 +59,11 @@ func oneLine(err error) string {
 // atOnce is what must still be done when a second signal ends the process: the demo removes its folder.
 var atOnce atomic.Pointer[func()]
 
-// untilSignal ends ctx at the first SIGINT or SIGTERM and the process at the second.
+// untilSignal ends ctx at the first SIGINT, SIGTERM or SIGHUP (the terminal is gone) and the process at the second.
 func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancel(parent)
 	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		for n := 0; ; n++ {
