@@ -28,6 +28,8 @@ type Harness struct {
 	SetOn func(bool)
 	// Mutations counts the mutating commands that have reached the machine; nil when there is no machine.
 	Mutations func() int
+	// Devices are the boot devices that the machine knows; nil = all of the driver's.
+	Devices []string
 	// Silence makes the machine deaf; nil when it cannot be.
 	Silence func()
 }
@@ -162,7 +164,11 @@ func bootDevice(t *testing.T, h Harness) {
 	if !slices.Equal(b.BootDevices(h.Node), h.Driver.Caps.BootDevices) {
 		t.Errorf("boot devices are %v, capabilities say %v", b.BootDevices(h.Node), h.Driver.Caps.BootDevices)
 	}
-	for _, device := range b.BootDevices(h.Node) {
+	devices := h.Devices
+	if devices == nil {
+		devices = b.BootDevices(h.Node)
+	}
+	for _, device := range devices {
 		if err := b.SetBootDevice(t.Context(), h.Node, device, false, Permit{}); err != nil {
 			t.Errorf("set %s: %v", device, err)
 			continue

@@ -108,7 +108,8 @@ func (sh *shard) goodbye(r *record) {
 func (sh *shard) gone(r *record) {
 	sh.wheel.clear(r)
 	sh.forget(r)
-	r.hs, r.stage = nil, idle
+	sh.endShake(r)
+	r.stage = idle
 	r.flags &^= flagClosing
 	sh.inflight--
 }
@@ -137,7 +138,8 @@ func (sh *shard) quarantine(r *record) {
 	for _, q := range []*queue{&sh.run, &sh.shakes} {
 		q.remove(r)
 	}
-	r.stage, r.cause, r.hs = quarantined, errQuarantined, nil
+	sh.endShake(r)
+	r.stage, r.cause = quarantined, errQuarantined
 	sh.forget(r)
 	if c := r.cur; c != nil {
 		c.end(outcome{err: errQuarantined, unknown: c.mutating && c.state.Load() == callSent})

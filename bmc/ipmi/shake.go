@@ -27,6 +27,7 @@ func (sh *shard) startShake(r *record) {
 	_, _ = crand.Read(h.console[:]) // never fails
 	h.begin(tag + 1)
 	r.hs, r.stage = h, shaking
+	sh.shaking[r.addr] = r
 	sh.stats.handshakes.Add(1)
 	sh.sendShake(r, true)
 }
@@ -51,7 +52,7 @@ func (sh *shard) shakeTimer(r *record) {
 	case sh.leaving: // one last moment for an answer that would open a session
 		sh.gone(r)
 	case r.cur != nil && r.cur.gone.Load():
-		r.hs = nil
+		sh.endShake(r)
 		sh.endJob(r, outcome{err: errWithdrawn})
 	case int(r.try) < len(sh.cfg.Timeouts):
 		sh.sendShake(r, false)
@@ -66,10 +67,15 @@ func (sh *shard) shakePacket(h header, from netip.AddrPort) Reason {
 	if h.encrypted || h.authentic || h.kind != payloadOpenResponse && h.kind != payloadRAKP2 && h.kind != payloadRAKP4 {
 		return dropType
 	}
-	if len(h.payload) < 8 {
+	var r *record
+	switch n := len(h.payload); {
+	case n >= 8:
+		r = sh.bySession(binary.LittleEndian.Uint32(h.payload[4:]))
+	case n >= 2 && h.payload[1] != 0: // a refusal without session id, as OpenIPMI sends
+		r = sh.shaking[from]
+	default:
 		return dropShort
 	}
-	r := sh.bySession(binary.LittleEndian.Uint32(h.payload[4:]))
 	if r == nil || r.hs == nil || r.stage != shaking {
 		return dropHandshake
 	}
@@ -93,9 +99,18 @@ func (sh *shard) shakePacket(h header, from netip.AddrPort) Reason {
 	return accepted
 }
 
+// endShake forgets the handshake.
+func (sh *shard) endShake(r *record) {
+	if r.hs != nil && sh.shaking[r.addr] == r {
+		delete(sh.shaking, r.addr)
+	}
+	r.hs = nil
+}
+
 // opened goes on in the new session.
 func (sh *shard) opened(r *record, s *session) {
-	r.hs, r.sess, r.lastUse = nil, s, sh.now
+	sh.endShake(r)
+	r.sess, r.lastUse = s, sh.now
 	s.priv = min(privUser, r.who.Value().priv)
 	sh.stats.sessions.Add(1)
 	if r.has(flagLogged) {
@@ -129,7 +144,7 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		sh.startShake(r)
 		return
 	}
-	r.hs = nil
+	sh.endShake(r)
 	switch {
 	case errors.Is(err, errLogin): // stop at once: another try could lock the account
 		sh.stats.refused.Add(1)

@@ -41,6 +41,7 @@ type shard struct {
 	tokenAt  int64
 	slots    []*record // by console session id; slot 0 is never used
 	free     []uint32
+	shaking  map[netip.AddrPort]*record // handshakes under way
 	spare    *waiter
 	rng      *rand.Rand
 	random   [1024]byte // unused random bytes for IVs are at randomAt and after
@@ -73,7 +74,7 @@ func newShard(cfg *Config, sock transport, rate float64) *shard {
 		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, start: time.Now(), sock: sock,
 		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
 		rng:     rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
-		records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
+		shaking: map[netip.AddrPort]*record{}, records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
 	}
 	sh.randomAt = len(sh.random)
 	sh.fire = sh.expired
