@@ -68,6 +68,8 @@ func newBenchAPI() *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use: "api", Short: "Requests per second and latency of the API", Args: noArgs,
+		Long: `Stores nodes in a conductor of its own and asks for one node, for lists of 1000 and for changes, from several clients at
+a time. Client and server share the machine. Prints a Markdown table, and keeps it in --out.`,
 		Example: "  ferrite bench api --nodes 1000 --clients 8",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg.Say = say(c)
@@ -96,6 +98,8 @@ func newEchoServer() *cobra.Command {
 	listen := "127.0.0.1:0"
 	c := &cobra.Command{
 		Use: "echo-server", Short: "Answer every datagram with itself", Args: noArgs, Hidden: true,
+		Long:    "Answers every datagram with itself until it is ended: the other side of the raw echo of \"ferrite bench sync\".",
+		Example: "  ferrite bench echo-server --listen 127.0.0.1:7000",
 		RunE: func(c *cobra.Command, _ []string) error {
 			conn, err := bench.EchoServer(listen)
 			if err != nil {
