@@ -75,8 +75,12 @@ func sum(s *suite, key []byte, parts ...[]byte) []byte {
 // seal writes a command as an encrypted and authenticated packet and returns its length. Every call takes a new session
 // sequence number; iv must be fresh random bytes.
 func (s *session) seal(b []byte, netfn, cmd byte, data, iv []byte) int {
+	return s.protect(b, putMessage(b[headerSize+aes.BlockSize:], netfn, cmd, s.rqSeq, data), iv)
+}
+
+// protect encrypts and signs the message of n bytes that stands in b behind header and IV.
+func (s *session) protect(b []byte, n int, iv []byte) int {
 	const start = headerSize + aes.BlockSize
-	n := putMessage(b[start:], netfn, cmd, s.rqSeq, data)
 	pad := (aes.BlockSize - (n+1)%aes.BlockSize) % aes.BlockSize
 	for i := range pad {
 		b[start+n+i] = byte(i + 1)

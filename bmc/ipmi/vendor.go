@@ -18,6 +18,8 @@ var vendors = map[uint32]string{
 	674:   "dell inc",
 	2011:  "huawei",
 	2623:  "asustek computer inc.",
+	4753:  "montavista software, inc.",
+	4769:  "ibm corporation",
 	5703:  "nvidia corporation",
 	5771:  "cisco systems, inc.",
 	6653:  "tyan computer corporation",
