@@ -63,7 +63,11 @@ func (d *demo) enroll(ctx context.Context) error {
 	}
 	wg.Wait()
 	finish()
-	if err := context.Cause(ctx); err != nil {
+	err := context.Cause(ctx)
+	if err == nil {
+		err = d.settle(ctx, api)
+	}
+	if err != nil {
 		return fmt.Errorf("enrolling the machines: %w", err)
 	}
 	return nil
@@ -90,11 +94,36 @@ func (d *demo) enrollOne(ctx context.Context, api *client.Client, i int) error {
 	if !demoOn(i) {
 		return nil
 	}
-	if err := api.SetPower(ctx, n.UUID, node.PowerOn, 0); err != nil {
-		return err
+	return api.SetPower(ctx, n.UUID, node.PowerOn, 0) // settle waits for all of them at once: each takes a second
+}
+
+// settle waits until no power change is under way any more.
+func (d *demo) settle(ctx context.Context, api *client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, enrollWait)
+	defer cancel()
+	for {
+		nodes, err := api.ListNodes(ctx, client.Query{Fields: []string{"name", "power_state", "target_power_state", "last_error"}})
+		if err != nil {
+			return err
+		}
+		busy := 0
+		for _, n := range nodes {
+			switch {
+			case n.TargetPowerState != "":
+				busy++
+			case n.LastError != "":
+				return fmt.Errorf("node %s: wanted power on, found %q: %s", n.Name, n.PowerState, n.LastError)
+			}
+		}
+		if busy == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d machines are still being switched on: %w", busy, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	_, err = api.WaitPower(ctx, n.UUID, node.PowerOn)
-	return err
 }
 
 // progress shows a bar on a terminal, and a line every quarter elsewhere.

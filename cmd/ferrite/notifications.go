@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,10 +73,7 @@ var statusColours = map[string]string{"start": cyan, "end": green, "success": gr
 
 // eventLine is one notification for people: time, what it is about, event, what has changed.
 func eventLine(h notify.Heard, colour palette) string {
-	about := word(h.Data, "name")
-	if about == "" {
-		about = word(h.Data, "uuid")
-	}
+	about := cmp.Or(word(h.Data, "name"), word(h.Data, "uuid"))
 	event := strings.TrimPrefix(h.Event, "baremetal.")
 	status := event[strings.LastIndex(event, ".")+1:]
 	line := fmt.Sprintf("%s  %-12s %s", colour.paint(dim, h.At.Local().Format("15:04:05.000")), plain(about),
@@ -112,11 +110,7 @@ func eventDetail(event, status string, d map[string]any) string {
 }
 
 func change(d map[string]any, from, to string) string {
-	old := word(d, from)
-	if old == "" {
-		old = "unknown"
-	}
-	return old + " -> " + word(d, to)
+	return cmp.Or(word(d, from), "unknown") + " -> " + cmp.Or(word(d, to), "unknown")
 }
 
 // word is a payload's string, "" for null and anything else.

@@ -111,6 +111,7 @@ func TestEventLine(t *testing.T) {
 		{"node.power_set.start", map[string]any{"name": "r01n01", "to_power": "power on"}, "r01n01       node.power_set.start               to power on"},
 		{"node.power_set.error", map[string]any{"name": "r01n01", "to_power": "power on", "last_error": "no answer"}, "r01n01       node.power_set.error               to power on: no answer"},
 		{"node.power_state_corrected.success", map[string]any{"uuid": "u1", "from_power": nil, "power_state": "power off"}, "u1           node.power_state_corrected.success unknown -> power off"},
+		{"node.power_state_corrected.success", map[string]any{"name": "n", "from_power": "power on", "power_state": nil}, "n            node.power_state_corrected.success power on -> unknown"},
 		{"node.provision_set.end", map[string]any{"name": "n", "previous_provision_state": "verifying", "provision_state": "manageable", "event": "done", "last_error": "old"}, "n            node.provision_set.end             verifying -> manageable by done"},
 		{"node.maintenance_set.end", map[string]any{"name": "n", "maintenance": true, "maintenance_reason": "a fan"}, "n            node.maintenance_set.end           on: a fan"},
 		{"node.maintenance_set.end", map[string]any{"name": "n", "maintenance": false}, "n            node.maintenance_set.end           off"},
