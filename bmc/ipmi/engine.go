@@ -10,6 +10,8 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"ferrite/bmc"
@@ -17,10 +19,14 @@ import (
 
 // Engine talks to all BMCs. Close it: open sessions would else block slots of the BMCs for a minute.
 type Engine struct {
-	cfg    Config
-	shards []*shard
-	seed   maphash.Seed
-	names  *resolver
+	cfg   Config
+	four  []*shard // share the BMCs with an IPv4 address
+	seed  maphash.Seed
+	names *resolver
+
+	mu     sync.Mutex // guards below
+	six    *shard     // serves those with an IPv6 address; made for the first of them
+	closed bool
 }
 
 // New opens the sockets and starts the shards.
@@ -32,27 +38,44 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Logger = slog.Default()
 	}
 	e := &Engine{cfg: cfg, seed: maphash.MakeSeed(), names: newResolver()}
-	n := cfg.shards()
-	for range n {
-		sock, err := listen(cfg.ReceiveBuffer)
+	for range cfg.shards() {
+		sh, err := e.begin(false, cfg.Handshakes/float64(cfg.shards()))
 		if err != nil {
-			for _, sh := range e.shards {
-				_ = sh.sock.close()
-			}
-			return nil, err
+			return nil, errors.Join(err, e.Close(context.Background()))
 		}
-		e.shards = append(e.shards, newShard(&e.cfg, sock, cfg.Handshakes/float64(n)))
-	}
-	for _, sh := range e.shards {
-		go sh.loop()
+		e.four = append(e.four, sh)
 	}
 	return e, nil
+}
+
+// begin opens a socket and starts its shard.
+func (e *Engine) begin(six bool, rate float64) (*shard, error) {
+	sock, err := listen(six, e.cfg.ReceiveBuffer)
+	if err != nil {
+		return nil, err
+	}
+	sh := newShard(&e.cfg, sock, rate)
+	go sh.loop()
+	return sh, nil
+}
+
+// shards are all there are.
+func (e *Engine) shards() []*shard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.six == nil {
+		return e.four
+	}
+	return append(slices.Clone(e.four), e.six)
 }
 
 // Close ends all sessions and waits for the BMCs' answers, a second at most. Whoever still waits for a BMC gets an error.
 func (e *Engine) Close(ctx context.Context) error {
 	e.names.close()
-	for _, sh := range e.shards {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	for _, sh := range e.shards() {
 		sh.mu.Lock()
 		select {
 		case <-sh.stop: // closed before
@@ -61,7 +84,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 		sh.rouseLocked()
 	}
-	for _, sh := range e.shards {
+	for _, sh := range e.shards() {
 		select {
 		case <-sh.ended:
 		case <-ctx.Done():
@@ -72,11 +95,26 @@ func (e *Engine) Close(ctx context.Context) error {
 }
 
 // shard is where a BMC lives: one place per address and port, so that its sessions share a socket.
-func (e *Engine) shard(a netip.AddrPort) *shard {
-	if len(e.shards) == 1 {
-		return e.shards[0]
+func (e *Engine) shard(a netip.AddrPort) (*shard, error) {
+	switch {
+	case a.Addr().Is4() && len(e.four) == 1:
+		return e.four[0], nil
+	case a.Addr().Is4():
+		return e.four[maphash.Comparable(e.seed, a)%uint64(len(e.four))], nil
 	}
-	return e.shards[maphash.Comparable(e.seed, a)%uint64(len(e.shards))]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.six == nil && e.closed {
+		return nil, errClosed
+	}
+	if e.six == nil {
+		sh, err := e.begin(true, e.cfg.Handshakes/float64(len(e.four)))
+		if err != nil {
+			return nil, err
+		}
+		e.six = sh
+	}
+	return e.six, nil
 }
 
 // recordLocked finds or makes the record of a BMC. sh.mu is held.
@@ -100,7 +138,10 @@ func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]b
 	}
 	limit, cancel := context.WithTimeoutCause(ctx, e.cfg.CommandRetryTimeout, fmt.Errorf("no success within %s (command_retry_timeout)", e.cfg.CommandRetryTimeout))
 	defer cancel()
-	sh := e.shard(k.addr)
+	sh, err := e.shard(k.addr)
+	if err != nil {
+		return nil, wrap(outcome{err: err})
+	}
 	if c.mutating {
 		if err := e.permitted(limit, sh, k, c.permit); err != nil {
 			return nil, wrap(outcome{err: err})

@@ -31,7 +31,7 @@ func (p poller) Prepare(n *node.Node) (bmc.Handle, error) {
 		return nil, &node.Error{Op: "driver_info", Node: n.UUID, Kind: node.Unsupported, Text: t.why.Error()}
 	}
 	if t.addr.IsValid() {
-		return p.e.hold(recordKey{t.addr, t.who}), nil
+		return p.e.hold(recordKey{t.addr, t.who})
 	}
 	return &named{e: p.e, t: t}, nil
 }
@@ -43,13 +43,16 @@ type handle struct {
 	closed bool // guarded by sh.mu
 }
 
-func (e *Engine) hold(k recordKey) *handle {
-	sh := e.shard(k.addr)
+func (e *Engine) hold(k recordKey) (bmc.Handle, error) {
+	sh, err := e.shard(k.addr)
+	if err != nil {
+		return nil, &bmc.Error{Command: powerStatus, Address: k.addr.String(), Err: err}
+	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	r := sh.recordLocked(k)
 	r.users++
-	return &handle{sh: sh, rec: r}
+	return &handle{sh: sh, rec: r}, nil
 }
 
 // Poll asks for the power state.
@@ -93,18 +96,16 @@ type named struct {
 	t target
 
 	mu     sync.Mutex // guards below
-	at     *handle
+	at     bmc.Handle
+	key    recordKey // of at
 	closed bool
 }
 
 // Poll resolves the name, if need be in another goroutine, and polls.
 func (h *named) Poll(s bmc.Sink) {
 	h.e.names.get(h.t.host, func(a netip.Addr, err error) {
-		at := h.moved(a, err)
-		if at == nil {
-			if err == nil {
-				err = errReleased
-			}
+		at, err := h.moved(a, err)
+		if err != nil {
 			s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.t.String(), Err: err})
 			return
 		}
@@ -112,22 +113,28 @@ func (h *named) Poll(s bmc.Sink) {
 	})
 }
 
-// moved gives the handle for the address that the name has now; nil = none.
-func (h *named) moved(a netip.Addr, err error) *handle {
+// moved gives the handle for the address that the name has now.
+func (h *named) moved(a netip.Addr, err error) (bmc.Handle, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil || h.closed {
-		return nil
+	if err != nil {
+		return nil, err
+	}
+	if h.closed {
+		return nil, errReleased
 	}
 	k := recordKey{netip.AddrPortFrom(a, h.t.port), h.t.who}
-	if h.at != nil && h.at.rec.recordKey != k {
+	if h.at != nil && h.key != k {
 		h.at.Close()
 		h.at = nil
 	}
 	if h.at == nil {
-		h.at = h.e.hold(k)
+		if h.at, err = h.e.hold(k); err != nil {
+			return nil, err
+		}
+		h.key = k
 	}
-	return h.at
+	return h.at, nil
 }
 
 // Close gives the place back.

@@ -149,20 +149,3 @@ func handles(t testing.TB, e *Engine, f *sim.Fleet) []bmc.Handle {
 	}
 	return out
 }
-
-func BenchmarkPoll(b *testing.B) {
-	f := fleet(b, func(c *sim.Config) { c.BMCs = 1000 })
-	e := engine(b, quick())
-	hs := handles(b, e, f)
-	sweep(b, hs)
-	b.ReportAllocs()
-	before := rusage(b)
-	b.ResetTimer()
-	for done := 0; done < b.N; {
-		n := min(len(hs), b.N-done)
-		sweep(b, hs[:n])
-		done += n
-	}
-	b.StopTimer()
-	b.ReportMetric(float64(rusage(b)-before)/float64(b.N), "cpu-ns/poll-with-sim")
-}

@@ -31,5 +31,4 @@ type transport interface {
 	flush()
 	wake()
 	close() error
-	address() netip.AddrPort
 }

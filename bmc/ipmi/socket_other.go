@@ -25,9 +25,9 @@ type socket struct {
 
 var _ transport = (*socket)(nil)
 
-// listen opens a socket on any free port. buffer is the wish for the receive buffer in bytes.
-func listen(buffer int) (transport, error) {
-	u, err := net.ListenUDP("udp", nil)
+// listen opens a socket on any free port, for IPv6 or IPv4. buffer is the wish for the receive buffer in bytes.
+func listen(six bool, buffer int) (transport, error) {
+	u, err := net.ListenUDP(map[bool]string{true: "udp6", false: "udp4"}[six], nil)
 	if err != nil {
 		return nil, fmt.Errorf("open a UDP socket for IPMI: %w", err)
 	}
@@ -64,8 +64,3 @@ func (s *socket) flush() {}
 func (s *socket) wake() { _ = s.udp.SetReadDeadline(past) }
 
 func (s *socket) close() error { return s.udp.Close() }
-
-func (s *socket) address() netip.AddrPort {
-	a, _ := netip.ParseAddrPort(s.udp.LocalAddr().String())
-	return a
-}

@@ -35,7 +35,7 @@ type counters struct {
 // Stats reads the counters; they are not one moment's.
 func (e *Engine) Stats() Stats {
 	s := Stats{Drops: map[string]uint64{}}
-	for _, sh := range e.shards {
+	for _, sh := range e.shards() {
 		c := &sh.stats
 		s.Sessions += int(c.sessions.Load())
 		s.InFlight += int(c.inflight.Load())
