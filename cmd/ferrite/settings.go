@@ -20,6 +20,7 @@ import (
 	"ferrite/conductor"
 	"ferrite/internal/config"
 	"ferrite/node"
+	"ferrite/notify"
 )
 
 // addSettings gives a command all settings as flags, and --config.
@@ -64,6 +65,11 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.DrainTimeout = s.Duration("graceful_shutdown_timeout")
 	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, fileSettings} {
 		if err := part(s, &c); err != nil {
+			return c, usageError{err}
+		}
+	}
+	if c.NATSURL != "" {
+		if _, err := notify.Connect(notify.Link{URL: c.NATSURL}); err != nil { // only looks at the URL
 			return c, usageError{err}
 		}
 	}
