@@ -4,14 +4,21 @@
 package httpapi_test
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp/fasthttputil"
 	"golang.org/x/crypto/bcrypt"
 
 	"ferrite/httpapi"
@@ -121,5 +128,49 @@ func TestNewRefusesWhatCannotBe(t *testing.T) {
 	}
 	if _, err := httpapi.New(cfg); err == nil || !strings.Contains(err.Error(), "no user") {
 		t.Errorf("without a user: %v", err)
+	}
+}
+
+// With TLS the same listener speaks HTTPS, and links say so.
+func TestTLS(t *testing.T) {
+	borrowed := httptest.NewTLSServer(http.NotFoundHandler()) // its certificate is what is wanted
+	defer borrowed.Close()
+	w := newWorld(t, func(c *httpapi.Config) {
+		c.TLS = &tls.Config{Certificates: borrowed.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	client := borrowed.Client()
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the client has a %T", client.Transport)
+	}
+	transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return w.ln.Dial() }
+	resp, err := client.Get("https://example.com/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), `"https://example.com/v1/nodes/"`) {
+		t.Errorf("%d %v %s", resp.StatusCode, err, body)
+	}
+	client.CloseIdleConnections()
+}
+
+// A Shutdown that overtakes Serve still ends it.
+func TestShutdownBeforeServe(t *testing.T) {
+	w := newWorld(t)
+	api, err := httpapi.New(httpapi.Config{Commands: w.owner, Reader: w.store, Hardware: hardware{}, Members: members{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ln := fasthttputil.NewInmemoryListener()
+	if err := api.Serve(ln); err != nil {
+		t.Errorf("serve: %v", err)
+	}
+	if _, err := ln.Dial(); err == nil {
+		t.Error("the listener is still open")
 	}
 }

@@ -44,6 +44,10 @@ type Server struct {
 	metrics  fasthttp.RequestHandler // nil = none
 	requests sync.Pool               // *request
 	blind    atomic.Int64            // Unix nanoseconds since which read indexes fail, 0 = they do not
+
+	mu        sync.Mutex // guards the fields below
+	listeners []net.Listener
+	stopped   bool
 }
 
 // New makes a server; it answers once Serve is called. An error names the setting that cannot be.
@@ -84,16 +88,53 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers on ln until Shutdown.
+// Serve answers on ln until Shutdown; then it returns nil. A Serve that comes after Shutdown answers nobody.
 func (s *Server) Serve(ln net.Listener) error {
-	if s.cfg.TLS != nil {
-		ln = tls.NewListener(ln, s.cfg.TLS)
+	ln = &listener{Listener: ln}
+	s.mu.Lock()
+	s.listeners = append(s.listeners, ln)
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped {
+		return ln.Close()
 	}
-	return s.http.Serve(ln)
+	served := ln
+	if s.cfg.TLS != nil {
+		served = tls.NewListener(ln, s.cfg.TLS)
+	}
+	err := s.http.Serve(served)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	return err
 }
 
 // Shutdown takes no new connections and waits for requests under way, at most until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopped = true
+	var err error
+	for _, ln := range s.listeners { // those that fasthttp does not know yet included
+		err = errors.Join(err, ln.Close())
+	}
+	s.mu.Unlock()
+	return errors.Join(err, s.http.ShutdownWithContext(ctx))
+}
+
+// listener may be closed twice: by Shutdown and by fasthttp.
+type listener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+// Close closes the listener the first time.
+func (l *listener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
 
 // quiet sends fasthttp's own log lines (broken connections) to the debug level.
 type quiet struct{ s *Server }
