@@ -61,6 +61,9 @@ Other than Ironic, the demo believes the machine and not the record when their p
 				return usageError{fmt.Errorf("--sync-power-state-interval is %s: wanted 100ms or more", o.sync)}
 			}
 			d := demo{o: o, screen: newScreen(c.OutOrStdout()), colour: paletteFor(c.OutOrStdout())}
+			if o.ends < 0 {
+				return usageError{fmt.Errorf("--for is %s: wanted 0 (until Ctrl-C) or more", o.ends)}
+			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGPIPE) // "ferrite demo | head" leaves nothing behind either
 			defer stop()
 			return d.run(ctx)
