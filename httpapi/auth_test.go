@@ -57,6 +57,7 @@ func TestHTTPBasic(t *testing.T) {
 		{"/v1/nix", "", 401, "Authorization required"},
 		{"/v1/nodes", basic("ann", "zwei"), 401, "Incorrect username or password"},
 		{"/v1/nodes", basic("bob", "eins"), 401, "Incorrect username or password"},
+		{"/v1/nodes", basic("bob", "nobody"), 401, "Incorrect username or password"}, // what unknown users are compared with
 		{"/v1/nodes", basic("md5", "eins"), 401, "Incorrect username or password"},
 		{"/v1/nodes", "Authorization: Bearer x", 400, "Unsupported authorization type: Bearer"},
 		{"/v1/nodes", "Authorization: Basic %%%", 400, "Could not decode authorization header"},

@@ -85,6 +85,8 @@ func TestJSONSuffix(t *testing.T) {
 	if a := w.at("1.90").want(200, "GET", "/v1/nodes/rack.json", ""); a.get("uuid") != plain {
 		t.Errorf("rack.json is %s", a.text)
 	}
+	w.at("1.1").want(200, "GET", "/v1/nodes/"+plain+".json", "")
+	w.at("").want(404, "GET", "/v1/nodes/"+plain+".json", "")
 	dotted := w.create(`{"driver":"fake-hardware","name":"other.json"}`)
 	for _, minor := range []string{"1.90", "1.91", "latest"} {
 		if a := w.at(minor).want(200, "GET", "/v1/nodes/other.json", ""); a.get("uuid") != dotted {
