@@ -60,12 +60,7 @@ func addTrait(r *request) error {
 		return err
 	}
 	if !slices.Contains(n.Traits, trait) {
-		traits := append(slices.Clone(n.Traits), trait)
-		slices.Sort(traits)
-		if err := wire.CheckTraitCount(len(traits)); err != nil {
-			return err
-		}
-		if _, err := r.do(n.UUID, node.SetTraits{Traits: traits}); err != nil {
+		if _, err := r.do(n.UUID, node.SetTraits{Add: trait}); err != nil {
 			return err
 		}
 	}
@@ -83,6 +78,5 @@ func removeTrait(r *request) error {
 	if !slices.Contains(n.Traits, trait) {
 		return refuse(node.NotFound, "Node %s doesn't have a trait '%s'", n.UUID, trait)
 	}
-	traits := slices.DeleteFunc(slices.Clone(n.Traits), func(t string) bool { return t == trait })
-	return r.changed(node.SetTraits{Traits: traits})
+	return r.changed(node.SetTraits{Remove: trait})
 }

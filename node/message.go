@@ -63,8 +63,13 @@ type (
 	InjectNMI struct{}
 	// SetConsole is PUT states/console. Reply: nil.
 	SetConsole struct{ Enabled bool }
-	// SetTraits replaces all traits; sorted and checked by the API. Reply: nil.
-	SetTraits struct{ Traits []string }
+	// SetTraits replaces all traits, or with Add or Remove changes one of those that the node has when its turn comes,
+	// so that two clients who add one each both succeed. Names are checked by the API. Reply: nil.
+	SetTraits struct {
+		Traits []string // sorted; not used with Add or Remove
+		Add    string
+		Remove string
+	}
 	// Release is "ferrite node release --force" (S13): ends the open intent with an error. Reply: nil.
 	Release struct{}
 )

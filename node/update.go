@@ -203,9 +203,29 @@ func (s *step) maintenance(m SetMaintenance) (Decision, error) {
 	return s.commit()
 }
 
-// setTraits replaces the traits; it is a node.update for subscribers.
+// MaxTraits is how many traits a node may have.
+const MaxTraits = 50
+
+// traits are what a node has after a change.
+func (m SetTraits) traits(now []string) []string {
+	switch {
+	case m.Add != "":
+		out := append(slices.Clone(now), m.Add)
+		slices.Sort(out)
+		return slices.Compact(out)
+	case m.Remove != "":
+		return slices.DeleteFunc(slices.Clone(now), func(t string) bool { return t == m.Remove })
+	default:
+		return m.Traits
+	}
+}
+
+// setTraits changes the traits; it is a node.update for subscribers.
 func (s *step) setTraits(m SetTraits) (Decision, error) {
-	s.n.Traits = m.Traits
+	s.n.Traits = m.traits(s.old.Traits)
+	if n := len(s.n.Traits); n > MaxTraits {
+		return s.refused("update", refuse(m.MsgName(), s.old, Invalid, "A node may have at most %d traits, found %d.", MaxTraits, n))
+	}
 	if err := s.locked(m.MsgName()); err != nil {
 		return s.refused("update", err)
 	}

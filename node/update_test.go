@@ -1,0 +1,36 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"ferrite/node"
+)
+
+func TestTraitsAddedByTwoClientsAreBothKept(t *testing.T) {
+	n := &node.Node{UUID: "n1", Driver: "fake-hardware", ProvisionState: node.Available, Traits: []string{"CUSTOM_B"}}
+	env := node.Env{Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy()}
+	for _, m := range []node.SetTraits{{Add: "CUSTOM_C"}, {Add: "CUSTOM_A"}, {Add: "CUSTOM_A"}, {Remove: "CUSTOM_B"}} {
+		d, err := node.Step(env, n, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = d.Node
+	}
+	if got := fmt.Sprint(n.Traits); got != "[CUSTOM_A CUSTOM_C]" {
+		t.Errorf("traits %s", got)
+	}
+	full := n.Clone()
+	full.Traits = nil
+	for i := range node.MaxTraits {
+		full.Traits = append(full.Traits, fmt.Sprintf("CUSTOM_%02d", i))
+	}
+	before := slices.Clone(full.Traits)
+	if _, err := node.Step(env, full, node.SetTraits{Add: "CUSTOM_X"}); err == nil || !slices.Equal(before, full.Traits) {
+		t.Errorf("trait 51 was taken, or the input changed: %v", err)
+	}
+}
