@@ -54,6 +54,7 @@ func routes() []route {
 		{method: get, path: "/nodes/{node}/bios/{setting}", since: 40, handle: showBIOSSetting},
 		{method: get, path: "/nodes/{node}/firmware", since: 86, handle: emptyList("firmware", "fields")},
 		{method: get, path: "/nodes/{node}/history", since: 78, handle: listHistory},
+		{method: get, path: "/nodes/{node}/history/detail", since: 78, handle: listHistoryDetail},
 		{method: get, path: "/nodes/{node}/history/{event}", since: 78, handle: showHistory},
 		{method: get, path: "/nodes/{node}/inventory", since: 81, handle: absent("No inventory of node %s: it has not been inspected.")},
 		{method: get, path: "/nodes/{node}/children", since: 83, handle: listChildren},

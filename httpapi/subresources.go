@@ -185,8 +185,13 @@ func (r *request) history(n *node.Node) listing[node.Entry] {
 	}
 }
 
-func listHistory(r *request) error {
-	if err := r.allow("detail", "limit", "marker", "sort_key", "sort_dir"); err != nil {
+func listHistory(r *request) error { return r.listHistory(false, "detail") }
+
+// listHistoryDetail is what "baremetal node history list --long" asks for.
+func listHistoryDetail(r *request) error { return r.listHistory(true) }
+
+func (r *request) listHistory(whole bool, more ...string) error {
+	if err := r.allow(append([]string{"limit", "marker", "sort_key", "sort_dir"}, more...)...); err != nil {
 		return err
 	}
 	n, err := r.theNode()
@@ -194,6 +199,7 @@ func listHistory(r *request) error {
 		return err
 	}
 	l := r.history(n)
+	l.whole = whole
 	return l.answer(r)
 }
 
