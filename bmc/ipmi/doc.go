@@ -27,5 +27,6 @@
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
 // AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
 // session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is
-// counted by reason. A panic leaves the BMC that it happened on alone and nobody else.
+// counted by reason. After a panic the BMC that it happened on, and nobody else, is left
+// alone for as long.
 package ipmi

@@ -25,7 +25,8 @@ type openipmi struct {
 	state string // folder of chassis.sh: power, boot, calls
 }
 
-func startOpenIPMI(t *testing.T) openipmi {
+// more is put into the LAN section of its configuration.
+func startOpenIPMI(t *testing.T, more string) openipmi {
 	t.Helper()
 	tool, err := exec.LookPath("ipmi_sim")
 	if err != nil {
@@ -54,7 +55,7 @@ func startOpenIPMI(t *testing.T) openipmi {
 	}
 	put("chassis.sh", 0o700)
 	put("min.emu", 0o600)
-	put("lan.conf", 0o600, "@DIR@", dir, "@PORT@", fmt.Sprint(addr.Port()), "@CONSOLE@", fmt.Sprint(console.Addr().(*net.TCPAddr).Port))
+	put("lan.conf", 0o600, "  endlan", more+"\n  endlan", "@DIR@", dir, "@PORT@", fmt.Sprint(addr.Port()), "@CONSOLE@", fmt.Sprint(console.Addr().(*net.TCPAddr).Port))
 	o := openipmi{addr: addr, state: filepath.Join(dir, "chassis")}
 	for _, d := range []string{o.state, filepath.Join(dir, "state")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -105,11 +106,11 @@ func (o openipmi) calls(match func(string) bool) []string {
 // TestOpenIPMI holds the driver against a BMC of other hands. It refuses cipher suite 17, so this is also the test of
 // the fallback to suite 3.
 func TestOpenIPMI(t *testing.T) {
-	start := func(t *testing.T) (openipmi, *Engine, *node.Node) {
+	startWith := func(t *testing.T, more string, info ...any) (openipmi, *Engine, *node.Node) {
 		cfg := quick()
 		cfg.Timeouts = []time.Duration{time.Second, time.Second, 2 * time.Second} // it forks a script for each command
-		o, e := startOpenIPMI(t), engine(t, cfg)
-		n := at(o.addr, "ipmi_password", "secret", "ipmi_username", "admin")
+		o, e := startOpenIPMI(t, more), engine(t, cfg)
+		n := at(o.addr, append([]any{"ipmi_password", "secret", "ipmi_username", "admin"}, info...)...)
 		until := time.Now().Add(20 * time.Second)
 		for { // until it listens
 			_, err := e.Driver().Power.PowerState(t.Context(), n)
@@ -121,6 +122,7 @@ func TestOpenIPMI(t *testing.T) {
 			}
 		}
 	}
+	start := func(t *testing.T) (openipmi, *Engine, *node.Node) { return startWith(t, "") }
 	t.Run("suite", func(t *testing.T) {
 		bmctest.Run(t, func(t *testing.T) bmctest.Harness {
 			o, e, n := start(t)
@@ -154,6 +156,16 @@ func TestOpenIPMI(t *testing.T) {
 		}
 		if got := o.read("boot"); got != "pxe" {
 			t.Errorf("the machine boots from %q: wanted pxe", got)
+		}
+	})
+	t.Run("kg", func(t *testing.T) {
+		_, e, n := startWith(t, `    bmc_key "0123456789012345"`, "ipmi_hex_kg_key", "30313233343536373839303132333435")
+		for _, kg := range []any{"30313233343536373839303132333436", nil} {
+			n.DriverInfo["ipmi_hex_kg_key"] = kg
+			_, err := e.Driver().Power.PowerState(t.Context(), n)
+			if b := new(bmc.Error); !asBMC(err, &b) || !b.Auth || !strings.Contains(err.Error(), "kg") {
+				t.Errorf("with key %v it gave %v: wanted a refused login that names the key", kg, err)
+			}
 		}
 	})
 	t.Run("wrong password", func(t *testing.T) {

@@ -76,15 +76,16 @@ func (sh *shard) part(r *record) {
 		c.end(outcome{err: errClosed, unknown: c.mutating && c.state.Load() == callSent})
 		r.cur = nil
 	}
-	sh.failAll(r, errClosed, false)
+	sh.failAll(r, errClosed)
 	switch {
 	case r.stage == quarantined:
-	case r.stage == shaking:
+	case r.stage == shaking && r.hs.phase == phaseRAKP4:
 		r.flags |= flagClosing // an answer may still open a session, which is then closed
 		sh.wheel.set(r, sh.now, closeRetry)
 	default:
 		sh.wheel.clear(r)
-		if r.stage == exchanging || r.stage == pausing || r.stage == waiting {
+		sh.endShake(r)
+		if r.stage == shaking || r.stage == exchanging || r.stage == pausing || r.stage == waiting {
 			sh.inflight--
 		}
 		r.stage = idle
@@ -139,7 +140,7 @@ func (sh *shard) quarantine(r *record) {
 		q.remove(r)
 	}
 	sh.endShake(r)
-	r.stage, r.cause = quarantined, errQuarantined
+	r.stage, r.cause, r.heldTill = quarantined, errQuarantined, sh.now+int64(sh.cfg.AuthBackOff)
 	sh.forget(r)
 	if c := r.cur; c != nil {
 		c.end(outcome{err: errQuarantined, unknown: c.mutating && c.state.Load() == callSent})
@@ -159,7 +160,7 @@ func (sh *shard) quarantine(r *record) {
 			}()
 		}
 	}
-	sh.failAll(r, errQuarantined, false)
+	sh.failAll(r, errQuarantined)
 }
 
 func (q *queue) remove(r *record) {

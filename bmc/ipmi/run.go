@@ -13,7 +13,7 @@ import (
 
 var (
 	errClosed      = errors.New("the IPMI engine is shutting down")
-	errQuarantined = errors.New("our own code failed on this BMC (see the log); it is left alone until driver_info changes or a restart")
+	errQuarantined = errors.New("our own code failed on this BMC (see the log); it is left alone for a while")
 )
 
 // want queues a record that has something to do. Calls go before polls.
@@ -38,7 +38,7 @@ func (sh *shard) pump() {
 	for sh.shakes.head != nil && sh.token() {
 		sh.step(sh.shakes.pop(), sh.startShake)
 	}
-	for sh.run.head != nil && (sh.inflight < sh.cfg.Window || sh.leaving) {
+	for sh.run.head != nil && (sh.inflight < sh.window || sh.leaving) {
 		r := sh.run.pop()
 		r.stage = idle
 		sh.step(r, sh.begin)
@@ -182,7 +182,7 @@ func (sh *shard) endJob(r *record, o outcome) {
 
 // fail ends the job with an error.
 func (sh *shard) fail(r *record, err error) {
-	o := outcome{err: err, auth: r.has(flagLogged) || errors.Is(err, errPrivilege)}
+	o := outcome{err: err, auth: denied(err)}
 	if c := r.cur; c != nil {
 		o.unknown = c.mutating && c.state.Load() == callSent && !errors.Is(err, errAnswered)
 	} else {
@@ -202,13 +202,13 @@ func (sh *shard) failPolls(r *record, err error) {
 }
 
 // failAll answers everybody who waits for this BMC with an error.
-func (sh *shard) failAll(r *record, err error, auth bool) {
+func (sh *shard) failAll(r *record, err error) {
 	sh.failPolls(r, err)
 	for _, q := range []**call{&r.mut, &r.reads} {
 		for *q != nil {
 			c := *q
 			*q = c.next
-			c.end(outcome{err: err, auth: auth})
+			c.end(outcome{err: err, auth: denied(err)})
 		}
 	}
 }
@@ -216,8 +216,8 @@ func (sh *shard) failAll(r *record, err error, auth bool) {
 // hold serves a record whose BMC must be left alone for a while: who polls is told at once; calls wait for their turn
 // unless the login was refused.
 func (sh *shard) hold(r *record) {
-	if r.has(flagLogged) {
-		sh.failAll(r, r.cause, true)
+	if denied(r.cause) {
+		sh.failAll(r, r.cause)
 	} else {
 		sh.failPolls(r, r.cause)
 	}

@@ -153,7 +153,7 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		}
 		r.flags |= flagLogged
 		r.heldTill, r.cause = sh.now+int64(sh.cfg.AuthBackOff), err
-		sh.failAll(r, err, true)
+		sh.failAll(r, err)
 		sh.fail(r, err)
 		return
 	case errors.Is(err, errNoSlot):

@@ -7,6 +7,7 @@ import (
 	"crypto/aes"
 	crand "crypto/rand"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -20,14 +21,15 @@ import (
 
 // shard is one socket and the one goroutine that owns it and every record on it (BMC.md section 7).
 type shard struct {
-	cfg   *Config
-	log   *slog.Logger
-	order []*suite
-	rate  float64 // handshakes a second, 0 = no limit
-	stats counters
-	start time.Time // shard time 0
-	stop  chan struct{}
-	ended chan struct{}
+	cfg    *Config
+	log    *slog.Logger
+	order  []*suite
+	rate   float64 // handshakes a second, 0 = no limit
+	window int     // BMCs that may have something outstanding at once
+	stats  counters
+	start  time.Time // shard time 0
+	stop   chan struct{}
+	ended  chan struct{}
 
 	// Owned by the goroutine.
 	sock     transport
@@ -71,10 +73,13 @@ func newShard(cfg *Config, sock transport, rate float64) *shard {
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // never fails
 	sh := &shard{
-		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, start: time.Now(), sock: sock,
+		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, window: cfg.Window, start: time.Now(), sock: sock,
 		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
 		rng:     rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
 		shaking: map[netip.AddrPort]*record{}, records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
+	}
+	if room := sock.capacity() / packetWeight; room > 0 { // more answers at once than fit would be lost
+		sh.window = min(sh.window, max(room, batch))
 	}
 	sh.randomAt = len(sh.random)
 	sh.fire = sh.expired
@@ -214,7 +219,7 @@ func (sh *shard) request(q *request) {
 		sh.want(r, false)
 	case q.call != nil:
 		if err := sh.refusal(r); err != nil {
-			q.call.end(outcome{err: err, auth: r.has(flagLogged)})
+			q.call.end(outcome{err: err, auth: denied(err)})
 			return
 		}
 		if q.call.mutating {
@@ -245,13 +250,12 @@ func (sh *shard) refusal(r *record) error {
 	switch {
 	case sh.leaving:
 		return errClosed
+	case r.heldTill > sh.now && (r.stage == quarantined || errors.Is(r.cause, errLogin)): // nobody waits for minutes
+		return r.cause
 	case r.stage == quarantined:
-		return r.cause
-	case r.heldTill > sh.now && r.has(flagLogged): // refused login: no call waits for minutes
-		return r.cause
-	default:
-		return nil
+		r.stage, r.cause = idle, nil
 	}
+	return nil
 }
 
 // answer ends one Poll.
@@ -277,8 +281,11 @@ func (sh *shard) answerAll(list **waiter, state node.PowerState, err error) {
 
 // failure is the error of a reading.
 func (sh *shard) failure(r *record, err error) error {
-	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: r.has(flagLogged), Err: err}
+	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: denied(err), Err: err}
 }
+
+// denied reports whether an error is the BMC's refusal of user, password or privilege.
+func denied(err error) bool { return errors.Is(err, errLogin) || errors.Is(err, errPrivilege) }
 
 // iv gives fresh random bytes for one packet.
 func (sh *shard) iv() []byte {
@@ -295,6 +302,9 @@ func (sh *shard) iv() []byte {
 func (sh *shard) jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*sh.rng.Float64()))
 }
+
+// packetWeight is what a small datagram weighs in a receive buffer, in bytes, by the kernel's account.
+const packetWeight = 1024
 
 const (
 	slotBits = 20
@@ -341,7 +351,7 @@ func (sh *shard) rescue() {
 	if r != nil {
 		address = r.addr.String()
 	}
-	sh.log.Error("the IPMI engine failed on a BMC, which is left alone from now on", "bmc", address, "panic", p, "stack", string(debug.Stack()))
+	sh.log.Error("the IPMI engine failed on a BMC, which is left alone for a while", "bmc", address, "panic", p, "stack", string(debug.Stack()))
 	if r != nil {
 		sh.quarantine(r)
 	}

@@ -493,6 +493,16 @@ func TestPanicStaysWithItsBMC(t *testing.T) {
 	if b.sh.inflight != 0 {
 		t.Errorf("%d in flight: wanted none", b.sh.inflight)
 	}
+	b.advance(6 * time.Minute)
+	p.open()
+	s = p.poll()
+	p.deliver(p.answer(p.only(), 0, 1))
+	if s.n != 1 || s.state != node.PowerOn {
+		t.Errorf("after the quarantine a poll got %+v", s)
+	}
+	b.sh.request(&request{rec: p.r, sink: bomb{}})
+	b.sh.pump()
+	p.deliver(p.answer(p.only(), 0, 1))
 	p.r.users = 0
 	b.sh.request(&request{rec: p.r, release: true})
 	if _, there := b.sh.records[p.r.recordKey]; there {

@@ -30,5 +30,7 @@ type transport interface {
 	push(n int, to netip.AddrPort)
 	flush()
 	wake()
+	// capacity is the size of the receive buffer in bytes, 0 = unknown.
+	capacity() int
 	close() error
 }

@@ -185,6 +185,14 @@ func (s *socket) flush() {
 	s.queued = 0
 }
 
+func (s *socket) capacity() int {
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func (s *socket) close() error { return s.file.Close() }
 
 // swap turns a port from host to network order and back.

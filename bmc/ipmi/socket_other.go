@@ -63,4 +63,6 @@ func (s *socket) flush() {}
 
 func (s *socket) wake() { _ = s.udp.SetReadDeadline(past) }
 
+func (s *socket) capacity() int { return 0 }
+
 func (s *socket) close() error { return s.udp.Close() }

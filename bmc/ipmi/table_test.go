@@ -38,9 +38,10 @@ func (w *wire) room() []byte                        { return w.buf[:] }
 func (w *wire) push(n int, to netip.AddrPort) {
 	w.sent = append(w.sent, datagram{to, bytes.Clone(w.buf[:n])})
 }
-func (w *wire) flush()       {}
-func (w *wire) wake()        {}
-func (w *wire) close() error { return nil }
+func (w *wire) flush()        {}
+func (w *wire) wake()         {}
+func (w *wire) capacity() int { return 0 }
+func (w *wire) close() error  { return nil }
 
 // table is a shard on a table: no goroutine, no socket, and time moves when told to.
 type table struct {
