@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 	}{
 		{"power state", powerState}, {"power actions", powerActions}, {"no permit, no command", permits},
 		{"boot device", bootDevice}, {"validation", validation}, {"polls", polls}, {"closed handle", closedHandle},
-		{"shared handles", sharedHandles}, {"cancelled context", cancelled}, {"steps", runSteps},
+		{"shared handles", sharedHandles}, {"cancelled context", cancelled}, {"vendor", vendor}, {"steps", runSteps},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, start(t)) })
 	}
@@ -159,7 +160,7 @@ func permits(t *testing.T, h Harness) {
 func bootDevice(t *testing.T, h Harness) {
 	b := h.Driver.Boot
 	if b == nil {
-		t.Skip("the driver has no boot device")
+		return
 	}
 	if !slices.Equal(b.BootDevices(h.Node), h.Driver.Caps.BootDevices) {
 		t.Errorf("boot devices are %v, capabilities say %v", b.BootDevices(h.Node), h.Driver.Caps.BootDevices)
@@ -305,6 +306,15 @@ func cancelled(t *testing.T, h Harness) {
 	}
 	if h.Mutations != nil && h.Mutations() != before {
 		t.Error("a command reached the machine although its context was cancelled before")
+	}
+}
+
+func vendor(t *testing.T, h Harness) {
+	if h.Driver.Identity == nil {
+		return
+	}
+	if v, err := h.Driver.Identity.Vendor(t.Context(), h.Node); v != strings.ToLower(v) || err != nil {
+		t.Errorf("the vendor is %q, %v: wanted a name in lower case, or none", v, err)
 	}
 }
 

@@ -162,22 +162,3 @@ func (sh *shard) quarantine(r *record) {
 	}
 	sh.failAll(r, errQuarantined)
 }
-
-func (q *queue) remove(r *record) {
-	var prev *record
-	for x := q.head; x != nil; prev, x = x, x.queueNext {
-		if x != r {
-			continue
-		}
-		if prev == nil {
-			q.head = x.queueNext
-		} else {
-			prev.queueNext = x.queueNext
-		}
-		if q.tail == x {
-			q.tail = prev
-		}
-		x.queueNext = nil
-		return
-	}
-}

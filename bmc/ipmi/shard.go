@@ -7,16 +7,12 @@ import (
 	"crypto/aes"
 	crand "crypto/rand"
 	"encoding/binary"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"ferrite/bmc"
-	"ferrite/node"
 )
 
 // shard is one socket and the one goroutine that owns it and every record on it (BMC.md section 7).
@@ -59,14 +55,6 @@ type shard struct {
 	paced    map[netip.AddrPort]int64 // when the last mutating command to a BMC ended
 	sleeping bool                     // the goroutine waits for packets: wake it
 	closed   bool                     // the goroutine has ended or is about to
-}
-
-// request is what other goroutines ask of a shard. release gives a handle back.
-type request struct {
-	rec     *record
-	sink    bmc.Sink
-	call    *call
-	release bool
 }
 
 func newShard(cfg *Config, sock transport, rate float64) *shard {
@@ -205,88 +193,6 @@ func (sh *shard) rouseLocked() {
 	}
 }
 
-// request takes one request in.
-func (sh *shard) request(q *request) {
-	sh.at = q.rec
-	defer sh.rescue()
-	r := q.rec
-	switch {
-	case q.release:
-		r.flags |= flagReleased
-		if r.stage == quarantined {
-			sh.settle(r)
-		}
-		sh.want(r, false)
-	case q.call != nil:
-		if err := sh.refusal(r); err != nil {
-			q.call.end(outcome{err: err, auth: denied(err)})
-			return
-		}
-		if q.call.mutating {
-			push(&r.mut, q.call)
-		} else {
-			push(&r.reads, q.call)
-		}
-		sh.want(r, true)
-	default:
-		if err := sh.refusal(r); err != nil {
-			sh.answer(q.sink, node.PowerUnknown, sh.failure(r, err))
-			return
-		}
-		w := sh.spare
-		if w == nil {
-			w = &waiter{}
-		} else {
-			sh.spare = w.next
-		}
-		w.sink, w.next = q.sink, r.polls
-		r.polls = w
-		sh.want(r, false)
-	}
-}
-
-// refusal says why a request cannot even be queued.
-func (sh *shard) refusal(r *record) error {
-	switch {
-	case sh.leaving:
-		return errClosed
-	case r.heldTill > sh.now && (r.stage == quarantined || errors.Is(r.cause, errLogin)): // nobody waits for minutes
-		return r.cause
-	case r.stage == quarantined:
-		r.stage, r.cause = idle, nil
-	}
-	return nil
-}
-
-// answer ends one Poll.
-func (sh *shard) answer(s bmc.Sink, state node.PowerState, err error) {
-	sh.stats.polls.Add(1)
-	if err != nil {
-		sh.stats.failures.Add(1)
-	}
-	s.PowerPolled(state, err)
-}
-
-// answerAll ends the Polls of a list; each leaves the list before its sink runs.
-func (sh *shard) answerAll(list **waiter, state node.PowerState, err error) {
-	for *list != nil {
-		w := *list
-		*list = w.next
-		s := w.sink
-		w.sink, w.next = nil, sh.spare
-		sh.spare = w
-		sh.answer(s, state, err)
-	}
-}
-
-// failure is the error of a reading.
-func (sh *shard) failure(r *record, err error) error {
-	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: denied(err), Err: err}
-}
-
-// denied reports whether an error is the BMC's refusal of user, password or privilege.
-func denied(err error) bool { return errors.Is(err, errLogin) || errors.Is(err, errPrivilege) }
-
 // iv gives fresh random bytes for one packet.
 func (sh *shard) iv() []byte {
 	if sh.randomAt+aes.BlockSize > len(sh.random) {
@@ -355,35 +261,4 @@ func (sh *shard) rescue() {
 	if r != nil {
 		sh.quarantine(r)
 	}
-}
-
-// queue is a list of records, linked through them.
-type queue struct{ head, tail *record }
-
-func (q *queue) append(r *record) {
-	r.queueNext = nil
-	if q.tail == nil {
-		q.head = r
-	} else {
-		q.tail.queueNext = r
-	}
-	q.tail = r
-}
-
-func (q *queue) prepend(r *record) {
-	r.queueNext = q.head
-	q.head = r
-	if q.tail == nil {
-		q.tail = r
-	}
-}
-
-func (q *queue) pop() *record {
-	r := q.head
-	q.head = r.queueNext
-	if q.head == nil {
-		q.tail = nil
-	}
-	r.queueNext = nil
-	return r
 }
