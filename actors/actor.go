@@ -40,7 +40,7 @@ type (
 		value any
 		err   error
 	}
-	// again asks to look at the store anew after a failed write.
+	// again asks to look at the store anew after a write whose fate is not known, and to step o once more if there is one.
 	again struct{ o *outcome }
 )
 
@@ -91,6 +91,7 @@ type nodeActor struct {
 	waiters map[string]*call // by operation id: requests that wait for an outcome
 	opened  map[string]stamp // by operation id: clock before the newest commit under it (S9)
 	reading *call            // a read of the BMC under the lock
+	effect  string           // operation and phase of the effect that was started last, see under
 	entry   *entry           // place in the sweep
 }
 
@@ -122,10 +123,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 	case *outcome:
 		a.outcome(c, m)
 	case *again:
-		a.reload()
-		if m.o != nil {
-			a.outcome(c, m.o)
-		}
+		a.lookAgain(c, m.o)
 	case *expired:
 		a.expired(m.c)
 	case *readDone:
@@ -143,6 +141,26 @@ func (a *nodeActor) activate(c actor.Context) {
 	if a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable() {
 		a.outcome(c, &outcome{msg: node.Activated{}})
 	}
+}
+
+// lookAgain settles a write whose fate was not known: the record tells. If it has an operation whose effect was never
+// started here, because the answer to its commit was lost, the operation is resumed like one found at a start (S3, S13).
+func (a *nodeActor) lookAgain(c actor.Context, o *outcome) {
+	a.reload()
+	if o != nil {
+		a.outcome(c, o)
+	}
+	if a.commit == nil && a.n != nil && a.n.Intent != nil && a.effect != under(a.n) {
+		a.outcome(c, &outcome{msg: node.Activated{}})
+	}
+}
+
+// under names the operation and phase that a node is in, "" = none.
+func under(n *node.Node) string {
+	if n.Intent == nil {
+		return ""
+	}
+	return n.Intent.ID + " " + n.Intent.Phase
 }
 
 // reload takes the record from the local replica.

@@ -535,3 +535,33 @@ func TestBootDeviceAnswersAfterTheBMC(t *testing.T) {
 		t.Errorf("a synchronous call left last_error %q", n.LastError)
 	}
 }
+
+// A commit whose answer is lost may have been applied: the operation in it must still be run, once (S13, L2).
+func TestLostAnswersToCommitsAreSettled(t *testing.T) {
+	for _, lost := range []int32{1, 2, 3} { // the intent's, the second phase's, the result's
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			w := newWorld(t, nil)
+			id := w.create(nil)
+			w.m.set(func() { w.m.power = node.PowerOn })
+			var n atomic.Int32
+			w.store.SetHook(func(tx persistence.Tx) persistence.Fault {
+				if len(tx.Put) > 0 && n.Add(1) == lost {
+					return persistence.Fault{Err: persistence.ErrUnknown, Applied: true}
+				}
+				return persistence.Fault{}
+			})
+			_, err := w.do(id, node.SetPower{Target: node.Rebooting})
+			if lost == 1 && err == nil {
+				t.Error("the requester was told that all is well")
+			}
+			got := w.wait(id, "the end", func(n *node.Node) bool { return idle(n) && n.PowerState == node.PowerOn })
+			if got.LastError != "" || w.m.sent() != "[off on]" {
+				t.Errorf("last_error %q, commands %s, wanted [off on]", got.LastError, w.m.sent())
+			}
+			ev := strings.Join(w.events(id), " ")
+			if strings.Count(ev, "power_set.start") != 1 || strings.Count(ev, "power_set.end") != 1 {
+				t.Errorf("events %s", ev)
+			}
+		})
+	}
+}

@@ -151,6 +151,7 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 		a.f.sweep.update(a.entry, n)
 	}
 	for _, e := range p.d.Effects {
+		a.effect = under(n)
 		a.f.run(c.Self(), n, e)
 	}
 	a.settle(p)
@@ -254,13 +255,17 @@ func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			text = persistence.ErrUnknown.Error()
 		}
-		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: text, Err: nil})
-		if errors.Is(err, persistence.ErrUnknown) {
-			a.reload()
+		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: text})
+		if !errors.Is(err, persistence.ErrClosed) {
+			a.later(c, retryFirst, nil)
 		}
 		return
 	}
-	if p.o == nil || p.o.sample || errors.Is(err, persistence.ErrClosed) {
+	if errors.Is(err, persistence.ErrClosed) {
+		return
+	}
+	if p.o == nil || p.o.sample {
+		a.later(c, retryFirst, nil)
 		return
 	}
 	pause := min(retryFirst<<min(p.o.tries, 6), retryMost)
@@ -268,9 +273,14 @@ func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
 	if p.o.tries == 1 {
 		a.f.cfg.Logger.Warn("an outcome could not be stored, trying again", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)
 	}
-	self, root, o := c.Self(), a.f.system.Root, p.o
+	a.later(c, pause, p.o)
+}
+
+// later makes the actor look at the store anew after a pause.
+func (a *nodeActor) later(c actor.Context, pause time.Duration, o *outcome) {
+	self, root, f := c.Self(), a.f.system.Root, a.f
 	time.AfterFunc(pause, func() {
-		if a.f.ctx.Err() == nil {
+		if f.ctx.Err() == nil {
 			root.Send(self, &again{o})
 		}
 	})

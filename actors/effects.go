@@ -169,10 +169,11 @@ func (f *Fleet) stillOurs(n *node.Node) bool {
 // await reads until the state is there, with growing pauses; only pauses count against the timeout. A read that fails
 // ends the wait (spec power.md section 12).
 func (f *Fleet) await(d *bmc.Driver, n *node.Node, e node.Effect) (node.Done, bool) {
-	pause, waited := f.cfg.FirstRead, time.Duration(0)
+	pause, waited, found := f.cfg.FirstRead, time.Duration(0), node.PowerUnknown
 	for {
 		if waited+pause > e.Timeout && waited > 0 {
-			return node.Done{Err: fmt.Sprintf("Failed to set node power state to %s.", e.Want)}, true
+			return node.Done{Err: fmt.Sprintf("Failed to set node power state to %s. After %s of waiting (limit %s) it is still %q.",
+				e.Want, waited.Round(time.Second), e.Timeout, found)}, true
 		}
 		if !f.sleep(pause) {
 			return node.Done{}, false
@@ -185,7 +186,7 @@ func (f *Fleet) await(d *bmc.Driver, n *node.Node, e node.Effect) (node.Done, bo
 		if err != nil {
 			return node.Done{Err: err.Error()}, true
 		}
-		if state == e.Want {
+		if found = state; state == e.Want {
 			return node.Done{State: state}, true
 		}
 		pause = time.Duration(float64(pause) * growth * (1 - jitter + 2*jitter*rand.Float64())) //nolint:gosec // spreads load, no secret
