@@ -120,6 +120,24 @@ func BenchmarkPoll(b *testing.B) {
 	}
 }
 
+// BenchmarkPaced is a sweep spread over time, as the power sync does it: a hundred polls every 20 ms.
+func BenchmarkPaced(b *testing.B) {
+	cfg := Defaults()
+	cfg.Handshakes = 0
+	e := engine(b, cfg)
+	hs := apart(b, e, 1000)
+	sweep(b, hs)
+	b.ReportAllocs()
+	before := cpu(b)
+	b.ResetTimer()
+	for done := 0; done < b.N; done += 100 {
+		sweep(b, hs[done%1000:done%1000+100])
+		time.Sleep(20 * time.Millisecond)
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(cpu(b)-before)/float64(b.N), "cpu-ns/op")
+}
+
 // BenchmarkOpen is a handshake with the first reading.
 func BenchmarkOpen(b *testing.B) {
 	cfg := Defaults()
