@@ -188,7 +188,7 @@ func (c *Conductor) act() error {
 	}
 	c.engine = engine
 	c.began("bmc", engine.Close)
-	c.drivers = map[string]*bmc.Driver{"ipmitool": engine.Driver(), "fake": fake.New(c.cfg.Fake)}
+	c.drivers = map[string]*bmc.Driver{"ipmitool": engine.Driver(), "fake": fake.New(c.cfg.Fake), "noop": fake.Noop()}
 	f := actors.New(actors.Config{
 		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,

@@ -136,6 +136,9 @@ func (s *step) powerDone(m Done) (Decision, error) {
 		if m.Already && !target.IsReboot() {
 			n.LastError = ""
 		}
+		if n.TargetPowerState == PowerOn && !m.Already {
+			n.DriverInternalInfo = bootedOnce(n.DriverInternalInfo)
+		}
 		n.PowerState, n.TargetPowerState = target.Final(), ""
 		s.closePower()
 		s.notice(Notice{Action: "power_set", Status: End, ToPower: target})
@@ -171,6 +174,15 @@ func (s *step) closePower() {
 		s.n.SyncFails++
 	}
 	s.n.Intent = nil
+}
+
+// bootedOnce ends a boot device that was set for one time over a forced one: the next power on takes the persistent one
+// again (spec ipmi-driver.md section 4, Re-apply).
+func bootedOnce(m map[string]any) map[string]any {
+	if persistent, ok := m["is_next_boot_persistent"].(bool); ok && !persistent {
+		return Without(m, "is_next_boot_persistent")
+	}
+	return m
 }
 
 // wipeAgent removes what is known of an agent that a power change has ended; a pregenerated token survives.

@@ -34,3 +34,25 @@ func TestTraitsAddedByTwoClientsAreBothKept(t *testing.T) {
 		t.Errorf("trait 51 was taken, or the input changed: %v", err)
 	}
 }
+
+// A one-time boot device over a forced persistent one lasts for one power on (spec ipmi-driver.md section 4).
+func TestPowerOnUsesUpAOneTimeBootDevice(t *testing.T) {
+	n := &node.Node{UUID: "n1", ProvisionState: node.Active, PowerState: node.PowerOff, DriverInternalInfo: map[string]any{
+		"persistent_boot_device": "disk", "is_next_boot_persistent": false,
+	}}
+	env := node.Env{Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy(), Facts: node.Facts{PowerTargets: []node.PowerState{node.PowerOn}}}
+	d, err := node.Step(env, n, node.SetPower{Target: node.PowerOn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, still := d.Node.DriverInternalInfo["is_next_boot_persistent"]; !still {
+		t.Error("the key went before the machine was on")
+	}
+	d, err = node.Step(env, d.Node, node.Done{Op: "op", Phase: "on", State: node.PowerOn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, still := d.Node.DriverInternalInfo["is_next_boot_persistent"]; still || d.Node.DriverInternalInfo["persistent_boot_device"] != "disk" {
+		t.Errorf("after power on: %v", d.Node.DriverInternalInfo)
+	}
+}

@@ -151,6 +151,7 @@ func ipmiSettings(s *config.Config, c *conductor.Config) error {
 	i := &c.IPMI
 	i.CommandRetryTimeout, i.MinCommandInterval = s.Duration("ipmi.command_retry_timeout"), s.Duration("ipmi.min_command_interval")
 	i.DisableBootTimeout = s.Bool("ipmi.disable_boot_timeout")
+	i.DefaultBootMode = s.String("deploy.default_boot_mode")
 	i.Shards = s.Int("bmc_shards")
 	for _, text := range s.Strings("ipmi.cipher_suite_versions") {
 		n, err := strconv.Atoi(text)

@@ -60,6 +60,7 @@ var Options = []Option{
 	{Key: "ipmi.min_command_interval", Kind: Duration, Default: "5s", Min: "0", Zero: "no pause", Help: "least pause between commands that change something on one BMC"},
 	{Key: "ipmi.cipher_suite_versions", Kind: List, Default: "", Help: "cipher suites to try, last first (default: 17, then 3)"},
 	{Key: "ipmi.disable_boot_timeout", Kind: Bool, Default: "true", Help: "tell the BMC not to forget boot flags after 60 s"},
+	{Key: "deploy.default_boot_mode", Kind: Enum, Default: "uefi", Allowed: []string{"uefi", "bios"}, Help: "boot mode of nodes that name none"},
 	{Key: "ipmi.use_ipmitool_retries", Kind: Bool, Default: "false", Help: "let ipmitool retry", Note: noTool},
 	{Key: "ipmi.kill_on_timeout", Kind: Bool, Default: "true", Help: "kill a hanging ipmitool", Note: noTool},
 	{Key: "ipmi.additional_retryable_ipmi_errors", Kind: List, Default: "", Help: "texts of errors to retry", Note: noTool},

@@ -1,0 +1,36 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// DurationFlag declares a flag that takes durations as the settings do: 2s, 500ms or plain seconds. It is for commands
+// that have durations of their own. A negative one is refused; *d is the default.
+func DurationFlag(flags *pflag.FlagSet, d *time.Duration, name, usage string) {
+	flags.Var((*durationFlag)(d), name, usage)
+}
+
+type durationFlag time.Duration
+
+func (f *durationFlag) Set(s string) error {
+	d, err := duration(s)
+	if err != nil {
+		return errors.New("wanted a duration like 2s, 500ms or plain seconds")
+	}
+	if d < 0 {
+		return errors.New("wanted 0 or more")
+	}
+	*f = durationFlag(d)
+	return nil
+}
+
+func (f *durationFlag) String() string { return time.Duration(*f).String() }
+
+// Type is what help shows behind the flag.
+func (f *durationFlag) Type() string { return "duration" }
