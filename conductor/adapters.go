@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"ferrite/actors"
 	"ferrite/bmc"
 	"ferrite/httpapi"
@@ -112,6 +114,20 @@ func register(ctx context.Context, s persistence.Store, self member) (*members, 
 	}
 	_, err = s.Commit(ctx, persistence.Tx{If: []persistence.Cond{cond}, Put: []persistence.Put{{Key: key, Value: b}}})
 	return &members{self: self, store: s}, err
+}
+
+// identity is the cluster's id, made when the log begins. Message ids depend on it, so that two clusters which share one
+// NATS, or a log restored from a backup, never use an id twice (N2).
+func identity(ctx context.Context, s persistence.Store) (string, error) {
+	key := persistence.Key{Kind: persistence.KindSetting, ID: "cluster_id"}
+	if r, ok := s.Get(key); ok {
+		if b, ok := r.Value.([]byte); ok {
+			return string(b), nil
+		}
+	}
+	id := uuid.NewString()
+	_, err := s.Commit(ctx, persistence.Tx{If: []persistence.Cond{{Key: key}}, Put: []persistence.Put{{Key: key, Value: []byte(id)}}})
+	return id, err
 }
 
 // feed is the outbox as the publisher reads it.

@@ -31,6 +31,7 @@ type Conductor struct {
 	incarnation uint64 // random per process start (S1)
 	log         *slog.Logger
 	store       persistence.Store
+	cluster     string // id of this cluster's log, mixed into message ids (N2)
 	engine      *ipmi.Engine
 	drivers     map[string]*bmc.Driver // by interface name
 	fleet       *actors.Fleet
@@ -81,6 +82,10 @@ func (c *Conductor) start(ctx context.Context) error {
 	if _, err := c.store.ReadIndex(ctx); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the log did not come up: %w", err)
+	}
+	if c.cluster, err = identity(ctx, c.store); err != nil {
+		_ = ln.Close()
+		return fmt.Errorf("the cluster's id: %w", err)
 	}
 	if err := c.messaging(); err != nil {
 		_ = ln.Close()
@@ -149,7 +154,7 @@ func (c *Conductor) messaging() error {
 	if err != nil {
 		return fmt.Errorf("nats_url: %w", err)
 	}
-	c.publisher = notify.New(notify.Config{Feed: feed{c.store}, Bus: bus, Logger: c.log})
+	c.publisher = notify.New(notify.Config{Feed: feed{c.store}, Bus: bus, Logger: c.log, Cluster: c.cluster})
 	c.spawn("publisher", c.publisher.Run)
 	return nil
 }
