@@ -4,6 +4,9 @@ GO ?= go
 BIN := bin/ferrite
 UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
 
+# ipmipower and ipmiping are in /usr/sbin, which a plain user's PATH does not have.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 .PHONY: run build test deps check lint race stories golden fuzz bench tidy
 
 run: ## the main job at work: a conductor, a simulated fleet, a URL to open
