@@ -31,6 +31,14 @@ func Defaults() Config {
 	return Config{BMCs: 200, Listen: "0.0.0.0:6230", AddressBase: netip.AddrFrom4([4]byte{127, 1, 0, 1}), User: "admin", Password: "password", Seed: 1, Sessions: 4}
 }
 
+// Validate says which value is wrong and what is allowed. New does it too.
+func (c Config) Validate() error {
+	if err := c.validate(); err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	return nil
+}
+
 func (c Config) validate() error {
 	last := c.AddressBase
 	switch {
@@ -55,6 +63,12 @@ func (c Config) validate() error {
 	}
 	if last = add(c.AddressBase, c.BMCs-1); !last.IsLoopback() {
 		return fmt.Errorf("%d BMCs from %s end at %s: wanted all in 127.0.0.0/8", c.BMCs, c.AddressBase, last)
+	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil { // a wrong one fails when it is used
+		ip, err := netip.ParseAddr(host)
+		if err == nil && !ip.IsUnspecified() && (ip != c.AddressBase || c.BMCs > 1) {
+			return fmt.Errorf("listen is %q, and no datagram to the BMCs %s to %s arrives there: wanted 0.0.0.0:PORT", c.Listen, c.AddressBase, last)
+		}
 	}
 	if c.Control != "" {
 		host, _, err := net.SplitHostPort(c.Control)
