@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ferrite/conductor"
+	"ferrite/internal/config"
 	"ferrite/notify/embedded"
 	"ferrite/sim"
 )
@@ -60,6 +61,9 @@ Other than Ironic, the demo believes the machine and not the record when their p
 			if o.sync < 100*time.Millisecond {
 				return usageError{fmt.Errorf("--sync-power-state-interval is %s: wanted 100ms or more", o.sync)}
 			}
+			if !onLoopback(o.api) {
+				return usageError{fmt.Errorf("--api-listen is %q: wanted a loopback address, since the demo asks nobody for a password", o.api)}
+			}
 			d := demo{o: o, screen: newScreen(c.OutOrStdout()), colour: paletteFor(c.OutOrStdout())}
 			if o.ends < 0 {
 				return usageError{fmt.Errorf("--for is %s: wanted 0 (until Ctrl-C) or more", o.ends)}
@@ -76,8 +80,8 @@ Other than Ironic, the demo believes the machine and not the record when their p
 	f.StringVar(&o.sim, "sim-listen", o.sim, "UDP address of the simulated BMCs")
 	f.StringVar(&o.control, "sim-control", o.control, "address of the simulator's control API")
 	f.BoolVar(&o.force, "force-power-state-during-sync", o.force, "put machines back whose power changed behind our back")
-	f.DurationVar(&o.sync, "sync-power-state-interval", o.sync, "how often each machine's power is read")
-	f.DurationVar(&o.ends, "for", 0, "end this long after the machines are ready, 0 = at Ctrl-C")
+	config.DurationFlag(f, &o.sync, "sync-power-state-interval", "how often each machine's power is read")
+	config.DurationFlag(f, &o.ends, "for", "end this long after the machines are ready, 0 = at Ctrl-C")
 	return c
 }
 
@@ -208,6 +212,12 @@ func (d *demo) free(who, flag, address string, use func(string) error) (string, 
 		d.say("  port %s is taken: %s will use port %s", port, who, now)
 	}
 	return got, err
+}
+
+// onLoopback reports whether an address is on loopback, or none at all, which is told where it is used.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err != nil || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // listenTCP tries whether an address is free.

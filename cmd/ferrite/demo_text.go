@@ -31,7 +31,7 @@ func (d *demo) introduce(took time.Duration) {
 		d.say("  %-15s %s", row[0], d.colour.paint(cyan, row[1]))
 	}
 	d.say("")
-	d.say("The demo's settings that differ from Ironic's:")
+	d.say("Settings that the demo has chosen:")
 	force := "a machine whose power changed behind our back is believed, not put back"
 	if d.o.force {
 		force = "a machine whose power changed behind our back is put back, as in Ironic"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ferrite/internal/config"
 	"ferrite/sim"
 )
 
@@ -35,6 +36,9 @@ With --control, a small HTTP API shows and changes what no conductor can:
 				return usageError{fmt.Errorf("--address-base is %q: wanted an IPv4 address in 127.0.0.0/8", base)}
 			}
 			cfg.AddressBase = a
+			if err := cfg.Validate(); err != nil {
+				return usageError{err}
+			}
 			return runSim(c, cfg)
 		},
 	}
@@ -44,7 +48,7 @@ With --control, a small HTTP API shows and changes what no conductor can:
 	f.StringVar(&base, "address-base", base, "address of BMC 0")
 	f.StringVar(&cfg.User, "user", cfg.User, "user that may log in")
 	f.StringVar(&cfg.Password, "password", cfg.Password, "its password, up to 20 bytes")
-	f.DurationVar(&cfg.Latency, "latency", cfg.Latency, "time until a reply is sent")
+	config.DurationFlag(f, &cfg.Latency, "latency", "time until a reply is sent")
 	f.Float64Var(&cfg.Jitter, "jitter", cfg.Jitter, "share of the latency that is left to chance, 0 to 1")
 	f.Float64Var(&cfg.Loss, "loss", cfg.Loss, "share of datagrams lost each way, 0 to 1")
 	f.Float64Var(&cfg.Dead, "dead", cfg.Dead, "share of BMCs that never answer, 0 to 1")

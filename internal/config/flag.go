@@ -11,7 +11,7 @@ import (
 )
 
 // DurationFlag declares a flag that takes durations as the settings do: 2s, 500ms or plain seconds. It is for commands
-// that have durations of their own. A negative one is refused; *d is the default.
+// that have durations of their own, and their own limits. *d is the default.
 func DurationFlag(flags *pflag.FlagSet, d *time.Duration, name, usage string) {
 	flags.Var((*durationFlag)(d), name, usage)
 }
@@ -23,14 +23,17 @@ func (f *durationFlag) Set(s string) error {
 	if err != nil {
 		return errors.New("wanted a duration like 2s, 500ms or plain seconds")
 	}
-	if d < 0 {
-		return errors.New("wanted 0 or more")
-	}
 	*f = durationFlag(d)
 	return nil
 }
 
-func (f *durationFlag) String() string { return time.Duration(*f).String() }
+// String is "0" for none: help shows no default then.
+func (f *durationFlag) String() string {
+	if *f == 0 {
+		return "0"
+	}
+	return time.Duration(*f).String()
+}
 
 // Type is what help shows behind the flag.
 func (f *durationFlag) Type() string { return "duration" }
