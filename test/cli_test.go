@@ -108,7 +108,7 @@ func lifecycle(t *testing.T, s *site, driver string, info map[string]any, device
 	s.cli("node", "unset", "rack1-u1", "--extra", "rack")
 	s.cli("node", "undeploy", "rack1-u1", "--wait", "30")
 	s.cli("node", "history", "list", id, "--long")
-	s.cli("node", "trait", "add", id, "CUSTOM_GOLD")
+	s.cli("node", "add", "trait", id, "CUSTOM_GOLD")
 	s.cli("node", "trait", "list", id)
 	s.cli("driver", "list")
 	s.cli("driver", "property", "list", driver)

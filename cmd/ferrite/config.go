@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ferrite/conductor"
 	"ferrite/internal/config"
 )
 
@@ -41,9 +42,14 @@ The YAML output is a file for --config. Passwords inside URLs are not shown.`,
 			if err != nil {
 				return err
 			}
+			cc, err := conductorConfig(s)
+			if err != nil {
+				return err
+			}
 			rows := []config.Row{}
 			for _, r := range s.Effective() {
 				if effective || s.Given(r.Key) {
+					r = inEffect(r, &cc)
 					r.Value = withoutPassword(r.Value)
 					rows = append(rows, r)
 				}
@@ -56,6 +62,23 @@ The YAML output is a file for --config. Passwords inside URLs are not shown.`,
 	c.Flags().BoolVar(&effective, "effective", false, "all settings, not only those that were set")
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, yaml or json")
 	return c
+}
+
+// inEffect fills in what an empty setting comes to.
+func inEffect(r config.Row, c *conductor.Config) config.Row {
+	if r.Value != "" {
+		return r
+	}
+	if kind, ok := strings.CutPrefix(r.Key, "enabled_"); ok {
+		r.Value = strings.Join(c.Policy.Enabled[strings.TrimSuffix(kind, "_interfaces")], ",")
+	}
+	if kind, ok := strings.CutPrefix(r.Key, "default_"); ok && strings.HasSuffix(kind, "_interface") && r.Note == "" {
+		r.Note = "the first enabled one that the hardware type knows"
+	}
+	if r.Key == "name" {
+		r.Value = c.Name
+	}
+	return r
 }
 
 func newConfigCheck() *cobra.Command {
