@@ -69,12 +69,12 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 	case node.RunStep:
 		return f.runStep(n, e)
 	case node.SetBoot:
-		return f.mutate(self, n, func(p bmc.Permit) error {
+		return f.mutate(self, n, opBoot, func(p bmc.Permit) error {
 			b := f.driver(n, "management").Boot
 			return b.SetBootDevice(f.ctx, n, e.Device, e.Persist, p)
 		})
 	case node.SendNMI:
-		return f.mutate(self, n, func(p bmc.Permit) error { return f.driver(n, "power").Power.SetPower(f.ctx, n, bmc.NMI, p) })
+		return f.mutate(self, n, opOf(bmc.NMI), func(p bmc.Permit) error { return f.driver(n, "power").Power.SetPower(f.ctx, n, bmc.NMI, p) })
 	default:
 		return node.Done{Err: fmt.Sprintf("no way to do effect %q", e.Kind)}, true
 	}
@@ -112,7 +112,7 @@ func (f *Fleet) drivePower(self *actor.PID, n *node.Node, e node.Effect) (node.D
 	}
 	act := map[node.PowerState]bmc.Action{node.PowerOn: bmc.On, node.PowerOff: bmc.Off, node.SoftPowerOff: bmc.SoftOff, node.Rebooting: bmc.Reset}[e.Act]
 	if act != "" {
-		done, finished := f.mutate(self, n, func(p bmc.Permit) error { return d.Power.SetPower(f.ctx, n, act, p) })
+		done, finished := f.mutate(self, n, opOf(act), func(p bmc.Permit) error { return d.Power.SetPower(f.ctx, n, act, p) })
 		if !finished || done.Err != "" {
 			return done, finished
 		}
@@ -127,11 +127,14 @@ func (f *Fleet) drivePower(self *actor.PID, n *node.Node, e node.Effect) (node.D
 }
 
 // mutate runs one mutating command under a permit; an expired permit is renewed, never a failed operation (S9).
-func (f *Fleet) mutate(self *actor.PID, n *node.Node, command func(bmc.Permit) error) (node.Done, bool) {
+func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.Permit) error) (node.Done, bool) {
 	for {
 		p, err := f.permit(f.ctx, self, n)
 		if err == nil {
-			err = command(p)
+			began := time.Now()
+			if err = command(p); !errors.Is(err, bmc.ErrPermit) {
+				f.times.observe(op, err, time.Since(began))
+			}
 		}
 		switch {
 		case err == nil:

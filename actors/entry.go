@@ -38,6 +38,7 @@ type entry struct {
 	missed   atomic.Uint32
 	seen     atomic.Int64 // unix nanoseconds of the last answer that matched: power confirmed at
 	asked    node.Rev     // revision when the reading began; owned by whoever set busy
+	began    time.Time    // when the reading began; likewise
 
 	mu     sync.Mutex // guards handle, info and closed
 	handle bmc.Handle
@@ -75,7 +76,9 @@ func (e *entry) expect(n *node.Node) {
 		mode = modeRecover
 	case node.SyncSkipped(n) == "" && e.s.interval > 0:
 		mode = modeSync
-		e.missed.Store(0)
+		if n.SyncFails == 0 {
+			e.missed.Store(0)
+		}
 	}
 	e.record.Store(v)
 	e.rev.Store(uint64(n.Rev))
@@ -130,6 +133,7 @@ func (e *entry) poll() bool {
 	e.mu.Lock()
 	h := e.handle
 	e.mu.Unlock()
+	e.began = time.Now()
 	e.s.flying.Add(1)
 	e.s.f.stats.polls.Add(1)
 	if h == nil {
@@ -146,10 +150,11 @@ func state(record uint64) node.PowerState {
 
 // PowerPolled judges one answer, in the driver's goroutine (P1, P3).
 func (e *entry) PowerPolled(hw node.PowerState, err error) {
-	asked, mode := e.asked, e.mode.Load()
+	asked, began, mode := e.asked, e.began, e.mode.Load()
 	e.busy.Store(false)
 	defer e.landed()
-	stats := &e.s.f.stats
+	stats, at := &e.s.f.stats, time.Now()
+	e.s.f.times.observe(opStatus, err, at.Sub(began))
 	if err != nil {
 		stats.failures.Add(1)
 		e.missed.Add(1)
@@ -160,7 +165,10 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	}
 	if mode == modeSync && uint64(asked) == e.rev.Load() && e.record.Load() == code(hw)|cleanBit {
 		stats.matches.Add(1)
-		e.seen.Store(time.Now().UnixNano())
+		e.seen.Store(at.UnixNano())
+		if e.missed.Load() != 0 {
+			e.missed.Store(0)
+		}
 		return
 	}
 	stats.samples.Add(1)

@@ -82,6 +82,7 @@ type Fleet struct {
 	pids map[string]*actor.PID // by node UUID
 
 	stats counters
+	times latencies
 }
 
 // New makes a Fleet; nothing runs until Run.
@@ -207,6 +208,8 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 			return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.NotFound, Text: "Node " + uuid + " could not be found."}
 		}
 	}
+	f.stats.waiting.Add(1)
+	defer f.stats.waiting.Add(-1)
 	c := &call{meta: meta, msg: m, reply: make(chan reply, 1), ctx: ctx}
 	f.system.Root.Send(f.ensure(uuid), c)
 	select {

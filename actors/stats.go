@@ -7,7 +7,7 @@ import "sync/atomic"
 
 // counters are what a fleet counts since its start.
 type counters struct {
-	actors, operations                         atomic.Int64
+	actors, operations, waiting                atomic.Int64
 	commits, conflicts, fenced                 atomic.Uint64
 	parked, lockRefusals, quarantined          atomic.Uint64
 	polls, matches, samples, failures, skipped atomic.Uint64
@@ -16,6 +16,7 @@ type counters struct {
 // Stats are a fleet's figures for metrics, benches and the demo.
 type Stats struct {
 	Actors, Operations                int64  // now
+	Waiting                           int64  // requests that wait for their node's actor, now
 	Commits, Conflicts, Fenced        uint64 // since start
 	Parked, LockRefusals, Quarantined uint64
 	Polls                             uint64 // power readings asked for by the sweep
@@ -28,7 +29,7 @@ type Stats struct {
 func (f *Fleet) Stats() Stats {
 	s := &f.stats
 	return Stats{
-		Actors: s.actors.Load(), Operations: s.operations.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
+		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
 		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}

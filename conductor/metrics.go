@@ -6,11 +6,14 @@ package conductor
 import (
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ferrite/actors"
 )
 
 // metric is one row of /metrics: its name, help, kind and where its value comes from. Values are read when asked for;
@@ -35,6 +38,7 @@ var metrics = []metric{
 	{"conductor_notify_published_total", "Notifications confirmed by NATS.", prometheus.CounterValue, func(f figures) float64 { return float64(f.base.Published) }},
 	{"conductor_notify_outbox", "Notifications in the outbox.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
 	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
+	{"conductor_mailbox_depth", "Requests that wait for their node's actor.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Waiting) }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
 }
 
@@ -47,6 +51,13 @@ type collector struct {
 	info        *prometheus.Desc
 	notifyState *prometheus.Desc
 	age         *prometheus.Desc
+	request     *prometheus.Desc
+	breaker     *prometheus.Desc
+	lag         *prometheus.Desc
+	synced      *prometheus.Desc
+	recovering  *prometheus.Desc
+	mu          sync.Mutex // guards emptied
+	emptied     time.Time  // when the outbox was last seen empty
 }
 
 // ageBuckets bound the histogram of how long ago each node's power was confirmed, in seconds.
@@ -59,6 +70,12 @@ func newCollector(c *Conductor) *collector {
 		power:       prometheus.NewDesc("conductor_nodes_power", "Nodes by power state.", []string{"power_state"}, nil),
 		info:        prometheus.NewDesc("conductor_info", "This conductor.", []string{"name", "version", "go"}, nil),
 		notifyState: prometheus.NewDesc("conductor_notify_up", "1 while NATS confirms what is published.", nil, nil),
+		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "op", "code"}, nil),
+		breaker:     prometheus.NewDesc("conductor_bmc_breaker", "Nodes of the power sync by how their BMC does: closed answers, failing has retries left, open is given up.", []string{"state"}, nil),
+		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long the outbox has held notifications that NATS has not confirmed.", nil, nil),
+		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
+		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
+		emptied:     time.Now(),
 		age:         prometheus.NewDesc("conductor_power_age_seconds", "How long ago each synchronised node's power state was last confirmed.", nil, nil),
 	}
 	for _, row := range metrics {
@@ -72,7 +89,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age} {
+	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.lag, m.synced, m.recovering} {
 		ch <- d
 	}
 }
@@ -98,6 +115,38 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.notifyState, prometheus.GaugeValue, up)
 	}
 	m.ages(ch)
+	m.requests(ch)
+	breakers := m.c.fleet.Sweep().Breakers()
+	for state, n := range breakers {
+		ch <- prometheus.MustNewConstMetric(m.breaker, prometheus.GaugeValue, float64(n), state)
+	}
+	ch <- prometheus.MustNewConstMetric(m.synced, prometheus.GaugeValue, float64(breakers["closed"]+breakers["failing"]))
+	ch <- prometheus.MustNewConstMetric(m.recovering, prometheus.GaugeValue, float64(breakers["open"]))
+	ch <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, m.lagging(f.store.OutboxDepth).Seconds())
+}
+
+// requests are the histograms of BMC request times.
+func (m *collector) requests(ch chan<- prometheus.Metric) {
+	for _, l := range m.c.fleet.Latencies() {
+		buckets := make(map[float64]uint64, len(l.Buckets))
+		for i, n := range l.Buckets {
+			buckets[actors.LatencyBounds[i]] = n
+		}
+		if h, err := prometheus.NewConstHistogram(m.request, l.Count, l.Sum, buckets, "ipmi", l.Op, l.Code); err == nil {
+			ch <- h
+		}
+	}
+}
+
+// lagging is how long the outbox has not been empty, as far as the scrapes saw.
+func (m *collector) lagging(depth int) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if depth == 0 {
+		m.emptied = time.Now()
+		return 0
+	}
+	return time.Since(m.emptied)
 }
 
 // ages makes the freshness histogram from the sweep's own marks.
