@@ -565,3 +565,21 @@ func TestLostAnswersToCommitsAreSettled(t *testing.T) {
 		})
 	}
 }
+
+func TestAMatchingReadingAllocatesNothing(t *testing.T) { // P1
+	w := newWorld(t, nil)
+	id := w.create(nil)
+	w.must(id, node.SetProvision{Verb: "manage"})
+	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
+	w.round(id)
+	w.f.sweep.mu.Lock()
+	e := w.f.sweep.all[id]
+	w.f.sweep.mu.Unlock()
+	before := w.f.Stats().Matches
+	if allocs := testing.AllocsPerRun(1000, func() { e.poll() }); allocs != 0 {
+		t.Errorf("%v allocations for a reading that matches, wanted 0", allocs)
+	}
+	if got := w.f.Stats().Matches - before; got < 1000 {
+		t.Errorf("%d matches, wanted 1000", got)
+	}
+}

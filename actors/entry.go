@@ -182,10 +182,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	}
 }
 
-// landed counts an answer and wakes a Round that waits.
+// landed counts an answer and wakes a Round that has waited for this one.
 func (e *entry) landed() {
-	e.s.flying.Add(-1)
-	if e.s.round.Load() {
+	if e.s.flying.Add(-1) == e.s.enough.Load() {
 		select {
 		case e.s.wake <- struct{}{}:
 		default:

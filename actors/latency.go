@@ -54,10 +54,11 @@ func (l *latencies) observe(op int, err error, d time.Duration) { l.by[op][codeO
 
 // codeOf sorts an outcome.
 func codeOf(err error) int {
+	if err == nil { // before anything that would reach the heap
+		return codeOK
+	}
 	var b *bmc.Error
 	switch {
-	case err == nil:
-		return codeOK
 	case errors.As(err, &b) && b.Auth:
 		return codeAuth
 	case errors.As(err, &b) && b.Unknown:

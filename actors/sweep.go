@@ -39,7 +39,7 @@ type Sweep struct {
 	closed  bool
 
 	flying atomic.Int64  // polls without an answer yet
-	round  atomic.Bool   // a Round waits for answers
+	enough atomic.Int64  // a Round waits until this many polls are left; none = there is no Round
 	wake   chan struct{} // holds 1
 }
 
@@ -50,6 +50,7 @@ func newSweep(f *Fleet) *Sweep {
 		interval = f.cfg.RecoveryEvery // recovery goes on without power sync
 	}
 	s.tick = max(interval/roundTicks, minTick)
+	s.enough.Store(none)
 	return s
 }
 
@@ -235,25 +236,32 @@ func (s *Sweep) Round(ctx context.Context, window int64) int {
 }
 
 func (s *Sweep) roundOf(ctx context.Context, entries []*entry, window int64) int {
-	s.round.Store(true)
-	defer s.round.Store(false)
+	defer s.enough.Store(none)
 	asked := 0
-	wait := func(limit int64) {
-		for s.flying.Load() >= limit && ctx.Err() == nil {
-			select {
-			case <-s.wake:
-			case <-ctx.Done():
-			}
-		}
-	}
 	for _, e := range entries {
-		wait(window)
+		if s.flying.Load() >= window {
+			s.landing(ctx, window/2) // in bursts: many datagrams a system call, and few wakes
+		}
 		if e.poll() {
 			asked++
 		}
 	}
-	wait(1)
+	s.landing(ctx, 0)
 	return asked
+}
+
+// none is no number of readings under way that a Round waits for.
+const none = -1
+
+// landing waits until at most so many readings are under way.
+func (s *Sweep) landing(ctx context.Context, most int64) {
+	s.enough.Store(most)
+	for s.flying.Load() > most && ctx.Err() == nil {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Ages tells how long ago the power of each node that takes part in the sync was confirmed; a node not confirmed yet is
