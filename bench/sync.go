@@ -42,7 +42,7 @@ const ipmipowerBatch = 5000
 // UDP echo and ipmipower.
 func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	if cfg.Window == 0 {
-		cfg.Window = 2048
+		cfg.Window = 512
 	}
 	if cfg.Say == nil {
 		cfg.Say = func(string, ...any) {}

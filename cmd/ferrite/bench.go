@@ -57,7 +57,7 @@ server are processes of their own; CPU figures are those of the measured process
 	f := c.Flags()
 	f.IntVar(&cfg.BMCs, "bmcs", 1000, "how many BMCs")
 	f.IntVar(&cfg.Rounds, "rounds", 5, "how many rounds")
-	f.Int64Var(&cfg.Window, "window", 2048, "readings under way at a time")
+	f.Int64Var(&cfg.Window, "window", 512, "readings under way at a time")
 	f.StringVar(&against, "against", "echo,ipmipower", "what to compare with: echo, ipmipower")
 	f.StringVar(&out, "out", "", "folder to keep the result in")
 	return c
