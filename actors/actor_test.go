@@ -583,3 +583,23 @@ func TestAMatchingReadingAllocatesNothing(t *testing.T) { // P1
 		t.Errorf("%d matches, wanted 1000", got)
 	}
 }
+
+func TestZeroIntervalsDisable(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.SyncInterval, c.RecoveryEvery = 0, 0 })
+	id := w.create(nil)
+	w.must(id, node.SetProvision{Verb: "manage"})
+	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
+	if n := w.round(id); n != 0 {
+		t.Errorf("%d readings with sync_power_state_interval 0", n)
+	}
+	n, _ := w.store.Node(id)
+	broken := n.Clone()
+	broken.Maintenance, broken.Fault = true, node.FaultPower
+	w.f.sweep.mu.Lock()
+	e := w.f.sweep.all[id]
+	w.f.sweep.mu.Unlock()
+	e.expect(broken)
+	if e.poll() {
+		t.Error("a reading with power_failure_recovery_interval 0")
+	}
+}

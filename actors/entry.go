@@ -72,7 +72,7 @@ func (e *entry) expect(n *node.Node) {
 	}
 	mode := modeSkip
 	switch {
-	case node.Recovering(n):
+	case node.Recovering(n) && e.s.f.cfg.RecoveryEvery > 0:
 		mode = modeRecover
 	case node.SyncSkipped(n) == "" && e.s.interval > 0:
 		mode = modeSync
