@@ -47,6 +47,7 @@ type entry struct {
 
 	base, due  uint64 // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
 	next, prev *entry
+	number     uint64 // order of arrival; guarded by Sweep.mu
 }
 
 const cleanBit = 1 << 8 // counter 0 and no last_error: a match needs no commit (P1)
