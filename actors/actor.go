@@ -159,7 +159,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 	case *expired:
 		a.expired(c, m.c)
 	case *readDone:
-		a.readDone(c, m)
+		a.readDone(m)
 	}
 }
 
@@ -223,7 +223,13 @@ func (a *nodeActor) outcome(c actor.Context, o *outcome) {
 		a.quarantine(c, o, m)
 		return
 	case node.Activated:
-		if a.n != nil && a.n.Intent != nil && a.n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
+		if a.n == nil || a.n.Intent == nil {
+			break
+		}
+		if a.effect == under(a.n) { // an earlier try was committed after all, and its effect runs
+			return
+		}
+		if a.n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
 			a.foreign = a.n.Intent.ID
 		}
 	}

@@ -105,6 +105,11 @@ func (a *nodeActor) retire(c actor.Context) {
 	if a.gone || a.n != nil || a.commit != nil || a.reading != nil {
 		return
 	}
+	if _, ok := a.f.cfg.Store.Node(a.uuid); ok { // a creation whose answer was lost
+		a.reload(c)
+		a.resume(c)
+		return
+	}
 	a.gone = a.f.forget(a.uuid, c.Self())
 }
 
@@ -118,6 +123,10 @@ func (a *nodeActor) forward(m any) {
 			return
 		}
 		a.f.deliver(a.uuid, m)
+	case *changed:
+		if m.n != nil {
+			a.f.follows(a.uuid, m)
+		}
 	case *outcome:
 		if r, ok := m.msg.(renewal); ok {
 			r.c.answer(nil, a.notFound(m.msg))
