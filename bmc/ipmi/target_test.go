@@ -179,7 +179,7 @@ func TestConfigValidate(t *testing.T) {
 }
 
 func TestVendorNames(t *testing.T) {
-	for id, want := range map[uint32]string{343: "intel corporation", 10876: "supermicro", 19046: "lenovo", 11: "hewlett-packard", 0xfffff: ""} {
+	for id, want := range map[uint32]string{343: "intel corporation", 10876: "supermicro", 19046: "lenovo", 11: "hewlett-packard", 41475: "tencent", 0xfffff: ""} {
 		data := []byte{0x20, 1, 9, 8, 2, 0x9f, byte(id), byte(id >> 8), byte(id>>16) | 0xf0, 2, 0xf}
 		if got := vendor(data); got != want {
 			t.Errorf("manufacturer %d is %q: wanted %q", id, got, want)

@@ -3,6 +3,13 @@
 
 package ipmi
 
+import (
+	"strings"
+
+	"github.com/bougou/go-ipmi/pkg/command/app"
+	"github.com/bougou/go-ipmi/pkg/types"
+)
+
 // vendors names manufacturers by their IANA enterprise number as ipmitool does, in lower case (Ironic's vendor
 // detection stores ipmitool's name so).
 var vendors = map[uint32]string{
@@ -50,10 +57,19 @@ var vendors = map[uint32]string{
 	49769: "yadro",
 }
 
-// vendor is the manufacturer's name from a Get Device ID answer (without completion code); "" = unknown.
+// vendor is the manufacturer's name from a Get Device ID answer (without completion code); "" = unknown. The answer is
+// read, and makers that ipmitool's short list lacks are named, by go-ipmi (docs/adr/0007).
 func vendor(data []byte) string {
-	if len(data) < 9 {
+	var id app.GetDeviceIDResponse
+	if err := id.Unpack(data); err != nil {
 		return ""
 	}
-	return vendors[(uint32(data[6])|uint32(data[7])<<8|uint32(data[8])<<16)&0xfffff]
+	maker := id.ManufacturerID & 0xfffff // the rest is reserved (IPMI 20.1)
+	if name, ok := vendors[maker]; ok {
+		return name
+	}
+	if name := strings.ToLower(types.OEM(maker).String()); name != "unknown" {
+		return name
+	}
+	return ""
 }
