@@ -31,12 +31,12 @@ type machine struct {
 	commands []bmc.Action
 	readErr  error
 	sendErr  error
-	gate     chan struct{}    // nil = open; SetPower waits for it before it checks its permit
-	refuse   int              // SetPower answers ErrPermit that many times
-	deaf     bool             // accepts commands, does nothing
-	entered  int              // commands that came to the gate
-	tries    int              // commands that passed their permit, those that failed included
-	check    func(*node.Node) // called at each command that leaves, nil = none
+	gate     chan struct{}                // nil = open; SetPower waits for it before it checks its permit
+	refuse   int                          // SetPower answers ErrPermit that many times
+	deaf     bool                         // accepts commands, does nothing
+	entered  int                          // commands that came to the gate
+	tries    int                          // commands that passed their permit, those that failed included
+	check    func(*node.Node, bmc.Action) // called at each command that leaves, nil = none
 	boot     string
 	polls    int
 }
@@ -81,7 +81,7 @@ func (m *machine) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bm
 	}
 	m.tries++
 	if m.check != nil {
-		m.check(n)
+		m.check(n, a)
 	}
 	if m.sendErr != nil {
 		return m.sendErr

@@ -100,7 +100,7 @@ func New(cfg Config) *Fleet {
 	f.cmd, f.cut = context.WithCancel(context.Background())
 	f.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler) // protoactor's own lines tell nothing that ours do not
-	}))
+	}), actor.WithDeadLetterThrottleInterval(time.Millisecond)) // its goroutine must not outlive Close
 	f.props = actor.PropsFromProducer(func() actor.Actor { return &nodeActor{f: f} }, actor.WithMailbox(actor.UnboundedLockfree()))
 	f.sweep = newSweep(f)
 	return f

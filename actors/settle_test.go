@@ -208,7 +208,7 @@ func TestALostClaimStillWaitsForTheOldPermit(t *testing.T) { // S11
 	w.must(id, node.SetPower{Target: node.PowerOn})
 	w.end()
 	var claimed, sent time.Time
-	w.m.set(func() { w.m.gate, w.m.check = nil, func(*node.Node) { sent = time.Now() } })
+	w.m.set(func() { w.m.gate, w.m.check = nil, func(*node.Node, bmc.Action) { sent = time.Now() } })
 	hook := once(lostAnswer, nil)
 	w.store.SetHook(func(tx persistence.Tx) persistence.Fault {
 		f := hook(tx)
