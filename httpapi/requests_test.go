@@ -110,6 +110,7 @@ func TestMessages(t *testing.T) {
 	}{
 		{"PUT", id + "/states/power?target=power%20off", "", 202, id + "/states", node.SetPower{Target: node.PowerOff}},
 		{"PUT", id + "/states/power?timeout=7", `{"target":"soft rebooting"}`, 202, id + "/states", node.SetPower{Target: node.SoftRebooting, Timeout: 7 * time.Second}},
+		{"PUT", id + "/states/power", `{"target":"power on","timeout":1.5}`, 202, id + "/states", node.SetPower{Target: node.PowerOn, Timeout: time.Second}},
 		{"PUT", "/nodes/" + sampleNode + "/states/power/", `{"target":"power on","timeout":null}`, 202, "/v1/nodes/" + sampleNode + "/states", node.SetPower{Target: node.PowerOn}},
 		{"PUT", id + "/states/provision", `{"target":"manage"}`, 202, id + "/states", node.SetProvision{Verb: "manage"}},
 		{"PUT", id + "/states/provision", `{"target":"active","configdrive":{"meta_data":{}},"deploy_steps":[{"interface":"bios","step":"x","args":{"a":1},"priority":80}]}`, 202, id + "/states", node.SetProvision{

@@ -45,15 +45,20 @@ func setPower(r *request) error {
 	target := node.PowerState(text)
 	limit, given := args["timeout"]
 	given = given && limit != nil
-	if r.minor() < 27 && (given || target == node.SoftPowerOff || target == node.SoftRebooting) {
-		return tooNew("soft power actions and timeout", 27)
-	}
-	m := node.SetPower{Target: target}
+	var timeout int64
 	if given {
-		if m.Timeout, err = seconds("timeout", limit); err != nil {
+		if timeout, err = wholeSeconds("timeout", limit); err != nil {
 			return err
 		}
 	}
+	// 0 counts as not given here and is refused below (spec power.md section 12).
+	if r.minor() < 27 && (timeout != 0 || target == node.SoftPowerOff || target == node.SoftRebooting) {
+		return tooNew("soft power actions and timeout", 27)
+	}
+	if given && (timeout < 1 || timeout > maxSeconds) {
+		return invalid("timeout has to be an integer of 1 or more seconds, found %v", limit)
+	}
+	m := node.SetPower{Target: target, Timeout: time.Duration(timeout) * time.Second}
 	if !slices.Contains(powerTargets, target) {
 		return invalid("Invalid power state '%s': wanted one of %q.", text, powerTargets)
 	}
@@ -67,25 +72,20 @@ func setPower(r *request) error {
 // maxSeconds is the longest timeout that is taken: a year.
 const maxSeconds = 366 * 24 * 3600
 
-// seconds reads a whole number of seconds, 1 or more.
-func seconds(name string, v any) (time.Duration, error) {
-	var f float64
+// wholeSeconds reads a number of seconds; a fraction is cut off (spec power.md section 12).
+func wholeSeconds(name string, v any) (int64, error) {
 	switch v := v.(type) {
 	case float64:
-		f = v
-	case string:
-		i, err := strconv.Atoi(v)
-		if err != nil {
-			return 0, invalid("Expected an integer but received %s for %s", v, name)
+		if v >= -maxSeconds-1 && v < maxSeconds+1 {
+			return int64(v), nil
 		}
-		f = float64(i)
-	default:
-		return 0, invalid("Expected an integer but received %v for %s", v, name)
+		return maxSeconds + 1, nil // out of range either way
+	case string:
+		if i, err := strconv.ParseInt(v, 10, 64); err == nil {
+			return i, nil
+		}
 	}
-	if f != float64(int64(f)) || f < 1 || f > maxSeconds {
-		return 0, invalid("%s has to be an integer of 1 or more seconds, found %v", name, v)
-	}
-	return time.Duration(f) * time.Second, nil
+	return 0, invalid("Expected an integer for %s: %v", name, v)
 }
 
 // provisionArgs are the arguments of PUT states/provision.
