@@ -18,7 +18,10 @@ import (
 
 // Messages of an actor besides call.
 type (
-	activate struct{ uuid string }
+	activate struct {
+		uuid  string
+		alone bool // nothing else was sent with it
+	}
 	// outcome is an effect's Done, a sample of the sweep, or what an actor asks of itself (renewal, panicked).
 	outcome struct {
 		msg    node.Msg
@@ -110,6 +113,9 @@ func (a *nodeActor) Receive(c actor.Context) {
 	case *activate:
 		a.uuid = m.uuid
 		a.activate(c)
+		if m.alone {
+			a.work(c) // the node may have been deleted since somebody saw it
+		}
 	case *committed:
 		a.committed(c, m)
 		a.work(c)

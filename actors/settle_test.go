@@ -312,3 +312,14 @@ func TestAnUnansweredResetIsNotRepeated(t *testing.T) { // S12
 		}
 	})
 }
+
+// Old news of a node that has been deleted since must not leave an actor behind.
+func TestOldNewsLeavesNoActor(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.create(nil)
+	n, _ := w.store.Node(id)
+	w.must(id, node.DeleteNode{})
+	until(t, "no actor", func() bool { return w.f.Stats().Actors == 0 })
+	w.f.follows(id, &changed{n: n})
+	until(t, "no actor after old news", func() bool { return w.f.Stats().Actors == 0 && w.f.pid(id) == nil })
+}

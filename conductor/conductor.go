@@ -60,6 +60,7 @@ func Start(ctx context.Context, cfg Config) (*Conductor, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	cfg.Policy.Groups = []string{cfg.Group} // one conductor, one group
 	c := &Conductor{cfg: cfg, log: cfg.Logger, failed: make(chan error, 4), incarnation: newIncarnation()}
 	if err := c.start(ctx); err != nil {
 		down, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -13,6 +13,7 @@ import (
 func (s *step) create(m CreateNode) (Decision, error) {
 	op, n := m.MsgName(), m.Node.Clone()
 	s.n = n
+	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
 	if err := s.hardware(op, n, nil); err != nil {
 		if kindOf(err) == NoHost { // found before the start event (spec notifications.md section 2)
 			return Decision{}, err
@@ -25,7 +26,6 @@ func (s *step) create(m CreateNode) (Decision, error) {
 	if n.ResourceClass == "" {
 		n.ResourceClass = s.env.Policy.ResourceClass
 	}
-	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
 	n.PowerState, n.TargetPowerState, n.TargetProvisionState, n.LastError = "", "", "", ""
 	n.Intent, n.Owner, n.SyncFails, n.Outer, n.Rev, n.Created = nil, Owner{}, 0, 0, 0, 0
 	n.CreatedAt, n.UpdatedAt, n.ProvisionUpdatedAt = time.Time{}, time.Time{}, time.Time{}
@@ -41,7 +41,7 @@ func (s *step) create(m CreateNode) (Decision, error) {
 func (s *step) hardware(op string, n *Node, changed []string) error {
 	p := s.env.Policy
 	h, ok := FindHardware(n.Driver)
-	if !ok || !slices.Contains(p.HardwareTypes, n.Driver) {
+	if !ok || !slices.Contains(p.HardwareTypes, n.Driver) || len(p.Groups) > 0 && !slices.Contains(p.Groups, n.ConductorGroup) {
 		return refuse(op, n, NoHost, "No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q.", n.Driver, n.ConductorGroup)
 	}
 	in := make(map[string]string, len(InterfaceKinds))

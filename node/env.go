@@ -22,6 +22,7 @@ type Policy struct {
 	ProvisionMaintenance bool          // allow_provisioning_in_maintenance
 	ResourceClass        string        // default_resource_class
 	HardwareTypes        []string      // enabled_hardware_types
+	Groups               []string      // conductor_group of the live conductors; none = any group is served
 	Enabled              map[string][]string
 	Defaults             map[string]string
 	Valid                time.Duration // S9: how long a permit lasts

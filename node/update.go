@@ -125,8 +125,8 @@ func (s *step) patchRules(op string, m UpdateNode) error {
 		}
 		kinds = append(kinds, "driver")
 	}
-	if len(kinds) > 0 {
-		if err := s.hardware(op, b, kinds); err != nil {
+	if len(kinds) > 0 || changed("conductor_group") {
+		if err := s.hardware(op, b, append([]string{}, kinds...)); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -54,5 +55,26 @@ func TestPowerOnUsesUpAOneTimeBootDevice(t *testing.T) {
 	}
 	if _, still := d.Node.DriverInternalInfo["is_next_boot_persistent"]; still || d.Node.DriverInternalInfo["persistent_boot_device"] != "disk" {
 		t.Errorf("after power on: %v", d.Node.DriverInternalInfo)
+	}
+}
+
+// A node that no conductor serves is refused: nobody could ever end its operations.
+func TestAGroupThatNobodyServesIsRefused(t *testing.T) {
+	env := node.Env{Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy()}
+	env.Policy.Groups = []string{""}
+	var e *node.Error
+	_, err := node.Step(env, nil, node.CreateNode{Node: &node.Node{UUID: "n1", Driver: "ipmi", ConductorGroup: "Nowhere"}})
+	if !errors.As(err, &e) || e.Kind != node.NoHost {
+		t.Errorf("create: %v", err)
+	}
+	d, err := node.Step(env, nil, node.CreateNode{Node: &node.Node{UUID: "n1", Driver: "ipmi"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := d.Node.Clone()
+	want.ConductorGroup = "nowhere"
+	_, err = node.Step(env, d.Node, node.UpdateNode{Base: d.Node.Outer, Want: want, Changed: []string{"conductor_group"}})
+	if !errors.As(err, &e) || e.Kind != node.NoHost {
+		t.Errorf("patch: %v", err)
 	}
 }
