@@ -4,8 +4,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"regexp"
+	"strconv"
 )
 
 // settle gives settings that nobody set the value that others imply.
@@ -15,10 +18,23 @@ func (c *Config) settle() {
 	}
 }
 
-// rule is one thing that options say of one another: broken reports whether it is, and says what was wanted.
+// rule is one thing that must hold: broken reports whether it does not, and says what was wanted.
 type rule func(c *Config) (broken bool, wanted string)
 
-// rules are all of them.
+// forms are rules of one value each; the other rules rely on them.
+var forms = []rule{
+	func(c *Config) (bool, string) { return badAddress(c, "api_listen") },
+	func(c *Config) (bool, string) {
+		bad, wanted := badAddress(c, "pprof_listen")
+		return bad && c.String("pprof_listen") != "", wanted
+	},
+	func(c *Config) (bool, string) {
+		return !group.MatchString(c.String("conductor_group")),
+			fmt.Sprintf("conductor_group is %q: wanted letters, digits, \"_\", \"-\" and \".\", or nothing", c.String("conductor_group"))
+	},
+}
+
+// rules are what options say of one another.
 var rules = []rule{
 	func(c *Config) (bool, string) {
 		return (c.String("api_tls_cert") == "") != (c.String("api_tls_key") == ""),
@@ -43,12 +59,32 @@ var rules = []rule{
 	},
 }
 
-// check applies the rules.
+// group is what Ironic allows in the name of a conductor group.
+var group = regexp.MustCompile(`^[a-zA-Z0-9_.-]*$`)
+
+// badAddress is the rule of an address to listen on. A host is not looked up: that is for the listener.
+func badAddress(c *Config, key string) (bool, string) {
+	text := c.String(key)
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	return err != nil, fmt.Sprintf("%s is %q: wanted host:port, like 127.0.0.1:6385; port 0 takes a free one", key, text)
+}
+
+// check applies the forms and then, if they hold, the rules.
 func (c *Config) check() []error {
+	if all := c.broken(forms); len(all) > 0 {
+		return all
+	}
+	return c.broken(rules)
+}
+
+func (c *Config) broken(rules []rule) []error {
 	var all []error
 	for _, r := range rules {
 		if broken, wanted := r(c); broken {
-			all = append(all, fmt.Errorf("%s", wanted))
+			all = append(all, errors.New(wanted))
 		}
 	}
 	return all

@@ -53,6 +53,7 @@ var Options = []Option{
 	{Key: "drain_shutdown_timeout", Kind: Duration, Default: "1800s", Min: "0", Zero: "no limit", Help: "the same for a drain", Note: later},
 	{Key: "node_history_max_entries", Kind: Int, Default: "300", Min: "0", Help: "entries kept of a node's history", Note: later},
 	{Key: "node_history_cleanup_interval", Kind: Duration, Default: "86400s", Min: "0", Help: "how often the history is trimmed", Note: later},
+	{Key: "node_history_cleanup_batch_count", Kind: Int, Default: "1000", Min: "0", Help: "entries trimmed at a time", Note: later},
 	{Key: "enable_health_monitoring", Kind: Bool, Default: "true", Help: "read a node's health", Note: "IPMI has no health to read; Redfish is not built yet"},
 	{Key: "nova.send_power_notifications", Kind: Bool, Default: "true", Help: "tell Nova of power changes", Note: later},
 
@@ -114,8 +115,17 @@ var Options = []Option{
 	{Key: "vnc.enabled", Kind: Bool, Default: "false", Help: "graphical consoles", Note: later},
 	{Key: "vnc.container_provider", Kind: Enum, Default: "fake", Allowed: []string{"fake", "systemd", "container", "kubernetes"}, Help: "what runs their containers", Note: later},
 	{Key: "vnc.read_only", Kind: Bool, Default: "false", Help: "look, do not touch", Note: later},
+	{Key: "vnc.public_url", Kind: String, Help: "base of the URLs of graphical consoles", Note: later},
+	{Key: "vnc.token_timeout", Kind: Duration, Default: "600s", Min: "10s", Help: "how long such a URL is good", Note: later},
+	{Key: "vnc.expire_console_session_interval", Kind: Duration, Default: "120s", Min: "0", Help: "how often expired ones are closed", Note: later},
 	{Key: "sensor_data.send_sensor_data", Kind: Bool, Default: "false", Help: "collect sensors", Note: later},
 	{Key: "sensor_data.interval", Kind: Duration, Default: "600s", Min: "1s", Help: "how often", Note: later},
+	{Key: "sensor_data.workers", Kind: Int, Default: "4", Min: "1", Help: "nodes read at a time", Note: later},
+	{Key: "sensor_data.wait_timeout", Kind: Duration, Default: "300s", Min: "0", Help: "how long a round may take", Note: later},
+	{Key: "sensor_data.data_types", Kind: List, Default: "ALL", Help: "types of sensors to send", Note: later},
+	{Key: "cache_clean_up_interval", Kind: Duration, Default: "3600s", Min: "0", Help: "how often cached images are thinned out", Note: later},
+	{Key: "pxe.boot_retry_timeout", Kind: Duration, Default: "0", Min: "0", Zero: "no retry", Help: "how long a ramdisk may take to call back before the node is booted again", Note: later},
+	{Key: "pxe.boot_retry_check_interval", Kind: Duration, Default: "90s", Min: "0", Help: "how often that is checked", Note: later},
 	{Key: "bmc_shards", Kind: Int, Default: "0", Min: "0", Zero: "one a core, two at the most", Help: "UDP sockets of the IPMI engine"},
 }
 
