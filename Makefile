@@ -27,7 +27,8 @@ test: deps ## unit and story tests with -race, process tests against a normal bi
 	FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m ./test
 
 check: ## before every commit
-	gofmt -l . && $(GO) vet ./... && $(GO) test ./...
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./... && $(GO) test ./...
 
 lint:
 	golangci-lint run
@@ -38,8 +39,8 @@ race:
 stories: ## rewrite the expected answers of the stories; read the diff
 	$(GO) test ./node -run Stories -rewrite
 
-golden: ## rewrite generated documents and golden files
-	$(GO) test ./internal/config ./node ./httpapi/... -update
+golden: ## rewrite the documents that are made from tables; read the diff
+	$(GO) test ./internal/config ./node ./httpapi/wire -update
 
 fuzz:
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test $$p -list '^Fuzz' | grep ^Fuzz); do echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 30s || exit 1; done; done
