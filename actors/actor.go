@@ -158,6 +158,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 	case *again:
 		a.reload(c)
 		if m.o != nil {
+			a.now = m.o
 			a.outcome(c, m.o)
 		}
 	case *changed:

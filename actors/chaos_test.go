@@ -163,6 +163,9 @@ func (c *chaos) message(id string) node.Msg {
 	case 11:
 		return node.SetProvision{Verb: []string{"manage", "provide", "active", "deleted"}[c.below(4)]}
 	case 12:
+		if c.below(3) > 0 {
+			return node.SetPower{Target: node.Rebooting}
+		}
 		return node.DeleteNode{}
 	default:
 		return node.CreateNode{Node: &node.Node{UUID: id, Driver: "ipmi", DriverInfo: map[string]any{"ipmi_address": "127.0.0.9"}}}
@@ -226,10 +229,10 @@ func TestChaosEndsInOrder(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			c := newChaos(t, seed)
-			for step := range 120 {
+			for step := range 150 {
 				id := c.ids[c.below(len(c.ids))]
 				switch {
-				case step%40 == 39:
+				case step == 60: // early enough for trouble that no restart heals
 					c.end()
 					c.begin()
 				case c.chance(15):

@@ -250,13 +250,13 @@ func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
 // later makes the actor look at the store anew after a pause, and step o once more if there is one. A fleet that drains
 // does not wait for that: the intent is still there after the restart.
 func (a *nodeActor) later(c actor.Context, pause time.Duration, o *outcome) {
-	self, root, f := c.Self(), a.f.system.Root, a.f
+	self, uuid, f := c.Self(), a.uuid, a.f
 	time.AfterFunc(pause, func() {
 		if f.ctx.Err() != nil {
 			f.settled(o)
 			return
 		}
-		root.Send(self, &again{o})
+		f.report(uuid, self, &again{o}, o)
 	})
 }
 

@@ -31,7 +31,7 @@ func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
 	}
 	o := &outcome{msg: node.Done{Op: e.Op, Phase: e.Phase}, held: true}
 	if e.Kind == node.None {
-		f.report(n.UUID, self, o)
+		f.report(n.UUID, self, o, o)
 		return
 	}
 	f.stats.operations.Add(1)
@@ -51,7 +51,7 @@ func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
 		}
 		d.Op, d.Phase = e.Op, e.Phase
 		o.msg = d
-		f.report(n.UUID, self, o)
+		f.report(n.UUID, self, o, o)
 	}()
 }
 

@@ -268,15 +268,15 @@ func (f *Fleet) forget(uuid string, pid *actor.PID) bool {
 	return true
 }
 
-// report gives a node's actor what came of an effect.
-func (f *Fleet) report(uuid string, pid *actor.PID, o *outcome) {
+// report gives a node's actor a message about an outcome (nil = none), which is settled when the actor is off the map.
+func (f *Fleet) report(uuid string, pid *actor.PID, m any, o *outcome) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if p := f.pids[uuid]; p == nil || !p.Equal(pid) {
 		f.settled(o) // the node was deleted under a released operation
 		return
 	}
-	f.system.Root.Send(pid, o)
+	f.system.Root.Send(pid, m)
 }
 
 // Do sends a request to a node's actor and waits for its reply. Errors are *node.Error. When ctx ends first the outcome

@@ -123,6 +123,8 @@ func (a *nodeActor) forward(m any) {
 			return
 		}
 		a.f.deliver(a.uuid, m)
+	case *again:
+		a.f.settled(m.o)
 	case *changed:
 		if m.n != nil {
 			a.f.follows(a.uuid, m)
