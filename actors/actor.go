@@ -241,7 +241,7 @@ func (a *nodeActor) expired(q *call) {
 			continue
 		}
 		a.parked = append(a.parked[:i:i], a.parked[i+1:]...)
-		if a.reading != nil {
+		if _, read := q.msg.(node.GetBootDevice); read || a.reading != nil {
 			q.answer(nil, a.busyReading())
 			return
 		}
