@@ -24,9 +24,11 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock stamps log entries: the age of events. nil = time.Now.
 	Clock func() time.Time
-	// OutboxMaxAge and OutboxMaxBytes bound the unpublished events (N2); the oldest are dropped beyond it. 0 = 24 h, 256 MB.
+	// OutboxMaxAge and OutboxMaxBytes bound the outbox (N2); the oldest events are dropped beyond it. 0 = 24 h, 256 MB.
 	OutboxMaxAge   time.Duration
 	OutboxMaxBytes int64
+	// OutboxKeep is how long events are kept that every publisher has confirmed, within the same bounds; 0 = not at all.
+	OutboxKeep time.Duration
 	// MinFree is the free space in bytes on Dir's disk below which writes of records are refused. 0 = 64 MB.
 	MinFree uint64
 	// Exit ends the process after a failed write to disk. nil = os.Exit.

@@ -67,7 +67,9 @@ func (s *Raft) trimOverdue(ctx context.Context) {
 			s.log.Warn("the outbox is over its bounds and cannot be trimmed", "err", err)
 			return
 		}
-		s.log.Warn("unpublished events dropped from the outbox", "events", s.dropped.Load()-before)
+		if t.dropped {
+			s.log.Warn("unpublished events dropped from the outbox", "events", s.dropped.Load()-before)
+		}
 	}
 }
 

@@ -417,3 +417,45 @@ func TestOutboxBounds(t *testing.T) {
 		t.Fatalf("left: %+v", list)
 	}
 }
+
+// N2: what is confirmed is kept for a while, counts neither as waiting nor as dropped, and makes room first.
+func TestOutboxKeepsWhatWasSent(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	var clock atomic.Pointer[time.Time]
+	clock.Store(&now)
+	cfg := raftConfigIn(t.TempDir())
+	cfg.Clock = func() time.Time { return *clock.Load() }
+	cfg.OutboxMaxBytes, cfg.OutboxKeep = 100<<10, time.Hour
+	cfg.second = time.Hour
+	s := openRaft(t, cfg)
+	var revs []node.Rev
+	for range 15 {
+		revs = append(revs, putText(t, s, "a", strings.Repeat("x", 10<<10)))
+	}
+	confirm := func(name string, at node.Rev) {
+		t.Helper()
+		if err := s.SetCursor(t.Context(), name, at, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(depth, dropped int, oldest node.Rev) {
+		t.Helper()
+		s.trimOverdue(t.Context())
+		if st := s.Stats(); st.OutboxDepth != depth || st.OutboxDropped != uint64(dropped) {
+			t.Fatalf("%+v, wanted %d waiting and %d dropped", st, depth, dropped)
+		}
+		if list, err := s.Outbox(t.Context(), 0, -1, 1); err != nil || len(list) != 1 || list[0].Rev != oldest {
+			t.Fatalf("the oldest kept is %+v, %v; wanted revision %d", list, err, oldest)
+		}
+	}
+	confirm("nats", revs[3]) // 4 of the 6 events that are too many were confirmed
+	check(9, 2, revs[6])
+	confirm("nats", revs[9])
+	confirm("nova", revs[7]) // the slowest publisher counts
+	check(7, 2, revs[6])
+	later := now.Add(time.Hour + 2*time.Second)
+	clock.Store(&later)
+	check(7, 2, revs[8])
+	confirm("nova", revs[14])
+	check(5, 2, revs[10])
+}

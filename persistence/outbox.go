@@ -12,10 +12,11 @@ import (
 	"ferrite/node"
 )
 
-// outboxBounds say how much unpublished news is kept (N2).
+// outboxBounds say how much news is kept (N2).
 type outboxBounds struct {
 	age   time.Duration
 	bytes int64
+	keep  time.Duration // of what every publisher has confirmed; 0 = trimmed with the cursor
 }
 
 func (b outboxBounds) defaults() outboxBounds {
@@ -85,30 +86,60 @@ func (q *outboxQueue) beyond(b outboxBounds, now time.Time) (queued, bool) {
 	return last(live[:i])
 }
 
-// overdue is the trim that the bounds ask for now; nil = none.
+// overdue is the trim that the bounds ask for now; nil = none. What every publisher has confirmed goes first and is no
+// loss: beyond the time that it is kept for, or to make room.
 func (r *replica) overdue(now time.Time) *trim {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	live, sent := r.queue.live(), r.sent()
+	kept := r.bounds
+	if sent > 0 && kept.keep < kept.age {
+		kept.age = kept.keep
+	}
+	if q, ok := r.queue.beyond(kept, now); ok && sent > 0 {
+		if newest := live[sent-1]; !q.reached(newest.rev, newest.index) {
+			q = newest
+		}
+		return &trim{rev: q.rev, index: q.index}
+	}
 	if q, ok := r.queue.beyond(r.bounds, now); ok {
 		return &trim{rev: q.rev, index: q.index, dropped: true}
 	}
 	return nil
 }
 
-// published is the trim that the cursors allow, with name's cursor at (rev, index); nil = nothing to trim.
-func (r *replica) published(name string, rev node.Rev, index uint32) *trim {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	low := queued{rev: rev, index: index}
+// lowest is the place that every publisher has confirmed, with name's cursor at (rev, index); "" = as they are.
+func (r *replica) lowest(name string, rev node.Rev, index uint32) (low queued, some bool) {
+	if name != "" {
+		low, some = queued{rev: rev, index: index}, true
+	}
 	r.x.byID[KindCursor].Ascend(func(c *rec) bool {
 		if c.key.ID != name {
-			if crev, cindex := decodeCursor(c.value); low.rev > crev || low.rev == crev && low.index > cindex {
-				low = queued{rev: crev, index: cindex}
+			crev, cindex := decodeCursor(c.value)
+			if at := (queued{rev: crev, index: cindex}); !some || at.reached(low.rev, low.index) {
+				low, some = at, true
 			}
 		}
 		return true
 	})
-	if r.queue.count(low.rev, low.index, 1) == 0 {
+	return low, some
+}
+
+// sent counts the events at the head of the queue that every publisher has confirmed.
+func (r *replica) sent() int {
+	low, some := r.lowest("", 0, 0)
+	if !some {
+		return 0
+	}
+	return r.queue.count(low.rev, low.index, r.queue.len())
+}
+
+// published is the trim that the cursors allow, with name's cursor at (rev, index); nil = nothing to trim.
+func (r *replica) published(name string, rev node.Rev, index uint32) *trim {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	low, _ := r.lowest(name, rev, index)
+	if r.bounds.keep > 0 || r.queue.count(low.rev, low.index, 1) == 0 {
 		return nil
 	}
 	return &trim{rev: low.rev, index: low.index}

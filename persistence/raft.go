@@ -127,7 +127,7 @@ func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 	if err != nil {
 		return err
 	}
-	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes}, store, s.fail)
+	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes, keep: s.cfg.OutboxKeep}, store, s.fail)
 	applied, err := appliedIn(store)
 	if err != nil {
 		return fmt.Errorf("the state in %s: %w", path, err)

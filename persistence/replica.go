@@ -316,7 +316,7 @@ func (r *replica) WaitApplied(ctx context.Context, rev node.Rev) error {
 // Stats implements Store.
 func (r *replica) Stats() Stats {
 	r.mu.RLock()
-	depth := r.queue.len()
+	depth := r.queue.len() - r.sent()
 	r.mu.RUnlock()
 	return Stats{
 		Commits:       r.commits.Load(),

@@ -163,7 +163,7 @@ type Stats struct {
 	Commits       uint64 // log entries applied, whatever they held
 	Transactions  uint64 // transactions accepted
 	Conflicts     uint64
-	OutboxDepth   int
-	OutboxDropped uint64
+	OutboxDepth   int    // events that some publisher has not confirmed yet
+	OutboxDropped uint64 // of these, dropped beyond the bounds
 	Applied       node.Rev
 }
