@@ -6,7 +6,6 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -165,5 +164,3 @@ func rssAnon() int64 {
 	}
 	return 0
 }
-
-func perNode(total float64, n int) float64 { return math.Round(total/float64(n)*1000) / 1000 }

@@ -69,7 +69,7 @@ func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 		return nil, err
 	}
 	r.Results = append(r.Results, ours, &Row{Name: "ferrite, first round: handshakes", Rate: SpreadOf([]float64{first.rate}), CPU: SpreadOf([]float64{first.cpu})})
-	rivals, end, err := rivals(ctx, cfg, port, r)
+	rivals, end, err := rivals(ctx, cfg, port)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func settle(ctx context.Context, c *conductor.Conductor, cfg SyncConfig) error {
 }
 
 // rivals starts what ferrite is compared with.
-func rivals(ctx context.Context, cfg SyncConfig, port int, r *Report) ([]*rival, func(), error) {
+func rivals(ctx context.Context, cfg SyncConfig, port int) ([]*rival, func(), error) {
 	var out []*rival
 	var ends []func()
 	end := func() {

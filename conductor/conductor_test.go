@@ -168,7 +168,7 @@ func TestKeys(t *testing.T) {
 	if k, err := ParseKey(NewKey() + "\n"); err != nil || len(k) != KeySize {
 		t.Errorf("%d bytes, %v", len(k), err)
 	}
-	if NewKey() == NewKey() {
+	if a, b := NewKey(), NewKey(); a == b {
 		t.Error("two keys are alike")
 	}
 	for _, bad := range []string{"", "short", "AAAA"} {

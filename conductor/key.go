@@ -68,18 +68,35 @@ func folderKey(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	text := NewKey()
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the folder
-	if err != nil {
+	if err := writeKey(file, text); err != nil {
 		return nil, fmt.Errorf("cluster key: %w", err)
 	}
-	if _, err := f.WriteString(text + "\n"); err == nil {
-		err = f.Sync()
+	return ParseKey(text)
+}
+
+// writeKey makes the file, and has it on the disk before anything is sealed with what it holds. One that could not be
+// written whole does not stay.
+func writeKey(file, text string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return err
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	_, err = f.WriteString(text + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = syncFolder(filepath.Dir(file))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cluster key %s: %w", file, err)
+		return errors.Join(err, os.Remove(file))
 	}
-	return ParseKey(text)
+	return nil
+}
+
+// syncFolder puts the names in a folder on the disk.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the operator names the folder
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

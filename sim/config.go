@@ -40,7 +40,6 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validate() error {
-	last := c.AddressBase
 	switch {
 	case c.BMCs < 1:
 		return fmt.Errorf("bmcs is %d: wanted at least 1", c.BMCs)
@@ -61,7 +60,8 @@ func (c Config) validate() error {
 			return fmt.Errorf("%s is %v: wanted a share from 0 to 1", x.name, x.v)
 		}
 	}
-	if last = add(c.AddressBase, c.BMCs-1); !last.IsLoopback() {
+	last := add(c.AddressBase, c.BMCs-1)
+	if !last.IsLoopback() {
 		return fmt.Errorf("%d BMCs from %s end at %s: wanted all in 127.0.0.0/8", c.BMCs, c.AddressBase, last)
 	}
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil { // a wrong one fails when it is used

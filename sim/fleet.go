@@ -140,7 +140,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		if k > 0 {
 			f.stats.out.Add(uint64(k)) //nolint:gosec // a count
 			if err := f.conn.Send(out, k); err != nil {
-				return nil //nolint:nilerr // closed
+				return nil // closed
 			}
 		}
 	}

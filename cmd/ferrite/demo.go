@@ -118,7 +118,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 // stopped turns an error that Ctrl-C caused into none.
 func stopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // its own end
 	}
 	return err
 }
