@@ -22,14 +22,14 @@ type Decision struct {
 	Reply   any // *Port for create and update, nil for delete
 }
 
-// Step decides what a message does to a port of node n; old is the port as it is, nil for CreatePort. It changes
+// Step decides what a message does to a port of node n; old is the port as it is, nil when there is none. It changes
 // neither. A refusal is a *node.Error; the decision that comes with it holds only the start and error notices (N1).
 // That the MAC address and the name are unique is the store's matter: it refuses with node.Exists.
 func Step(env node.Env, n *node.Node, old *Port, m node.Msg) (Decision, error) {
 	s := &step{env: env, n: n, op: m.MsgName()}
 	switch m := m.(type) {
 	case CreatePort:
-		return s.create(m.Port)
+		return s.create(m.Port, old)
 	case UpdatePort:
 		if old == nil {
 			return Decision{}, s.refuse(node.NotFound, "Port %s could not be found.", m.Want.UUID)
@@ -53,7 +53,7 @@ type step struct {
 }
 
 // create stores a new port. It takes no lock (spec api-rules.md section 8): nothing under way knows of it yet.
-func (s *step) create(want *Port) (Decision, error) {
+func (s *step) create(want, old *Port) (Decision, error) {
 	p := *want
 	mac, err := NormalizeMAC(p.Address)
 	if err != nil {
@@ -62,6 +62,9 @@ func (s *step) create(want *Port) (Decision, error) {
 	p.Address, p.NodeUUID = mac, s.n.UUID
 	p.CreatedAt, p.UpdatedAt, p.Rev, p.Created = time.Time{}, time.Time{}, 0, 0
 	before := p // start shows the object to be created: created_at is null (spec notifications.md section 2)
+	if old != nil {
+		return s.refused("create", &before, s.refuse(node.Exists, "A port with UUID %s already exists.", p.UUID))
+	}
 	p.CreatedAt = s.env.Now
 	return Decision{
 		Port: &p, Create: true, Reply: &p,

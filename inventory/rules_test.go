@@ -30,6 +30,21 @@ func aPort() *Port {
 	return p
 }
 
+// TestCreateOfATakenUUID: the error shows the port that was wanted, which has no time of creation. // N1
+func TestCreateOfATakenUUID(t *testing.T) {
+	p := *aPort()
+	p.Address = "52:54:00:00:00:99"
+	d, err := Step(env(), aNode(node.Manageable), aPort(), CreatePort{Port: &p})
+	if kindOf(err) != node.Exists || told(d) != "port.create.start port.create.error" || d.Port != nil {
+		t.Fatalf("refused with %v, told %s", err, told(d))
+	}
+	for _, x := range d.Notices {
+		if got := x.Other.(*Port); !got.CreatedAt.IsZero() || got.Address != p.Address {
+			t.Errorf("%s shows %+v; wanted the new port without a time of creation", x.Status, got)
+		}
+	}
+}
+
 // change is an UpdatePort that sets fields of a copy.
 func change(p *Port, set func(*Port), fields ...string) UpdatePort {
 	want := *p

@@ -14,6 +14,7 @@ func (s *step) create(m CreateNode) (Decision, error) {
 	op, n := m.MsgName(), m.Node.Clone()
 	s.n = n
 	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	n.CreatedAt, n.UpdatedAt, n.ProvisionUpdatedAt = time.Time{}, time.Time{}, time.Time{} // before a refusal shows it
 	if err := s.hardware(op, n, nil); err != nil {
 		if kindOf(err) == NoHost { // found before the start event (spec notifications.md section 2)
 			return Decision{}, err
@@ -28,12 +29,21 @@ func (s *step) create(m CreateNode) (Decision, error) {
 	}
 	n.PowerState, n.TargetPowerState, n.TargetProvisionState, n.LastError = "", "", "", ""
 	n.Intent, n.Owner, n.SyncFails, n.Outer, n.Rev, n.Created = nil, Owner{}, 0, 0, 0, 0
-	n.CreatedAt, n.UpdatedAt, n.ProvisionUpdatedAt = time.Time{}, time.Time{}, time.Time{}
 	s.notice(Notice{Action: "create", Status: Start, API: true, Node: s.snap()})
 	n.CreatedAt = s.env.Now
 	s.notice(Notice{Action: "create", Status: End, API: true})
 	s.d.Create, s.d.Reply = true, n
 	return s.commit()
+}
+
+// exists refuses a node whose UUID is taken. The notices show the node that was wanted, not the one that is there.
+func (s *step) exists(m CreateNode) (Decision, error) {
+	err := refuse(m.MsgName(), s.old, Exists, "A node with UUID %s already exists.", s.old.UUID)
+	wanted, refusal := Step(s.env, nil, m)
+	if refusal != nil {
+		return Decision{Notices: wanted.Notices}, refusal
+	}
+	return Decision{Notices: Unstored(wanted.Notices)}, err
 }
 
 // hardware checks driver and interfaces and fills in defaults; changed names the interfaces that were given (nil = all
@@ -105,10 +115,31 @@ func (s *step) refused(action string, err error) (Decision, error) {
 }
 
 // RefusedNotices are the notices of a refused API operation (N1): start and error, both with the node as it was wanted.
-// Who commits uses them too, when only the store could tell that a name or an instance_uuid is taken.
 func RefusedNotices(at time.Time, action string, n *Node) []Notice {
 	return []Notice{
 		{Object: "node", Action: action, Status: Start, API: true, At: at, Node: n},
 		{Object: "node", Action: action, Status: Failure, API: true, At: at, Node: n},
 	}
+}
+
+// Unstored turns the notices of an API operation that the store refused (a taken name, MAC address, instance) into
+// start and error. The error shows the object as the start did: it was never stored, so it has no time of creation or of
+// change (spec notifications.md section 2).
+func Unstored(notices []Notice) []Notice {
+	var out []Notice
+	var start Notice
+	for _, x := range notices {
+		switch {
+		case !x.API:
+			continue
+		case x.Status == Start:
+			start = x
+		case x.Status == End && start.Object == x.Object && start.Action == x.Action:
+			x.Node, x.Other, x.Status = start.Node, start.Other, Failure
+		case x.Status == End:
+			x.Status = Failure
+		}
+		out = append(out, x)
+	}
+	return out
 }

@@ -86,10 +86,45 @@ func TestStepWithoutNode(t *testing.T) {
 	if _, err := Step(Env{}, nil, DeleteNode{}); kindOf(err) != NotFound {
 		t.Errorf("delete of nothing: %v", err)
 	}
-	if _, err := Step(Env{}, &Node{UUID: "n1"}, CreateNode{Node: &Node{UUID: "n1"}}); kindOf(err) != Exists {
-		t.Errorf("create of what is there: %v", err)
-	}
 	if _, err := Step(Env{}, &Node{UUID: "n1"}, GetBootDevice{}); kindOf(err) != Internal {
 		t.Errorf("a message without a rule: %v", err)
+	}
+}
+
+// TestNothingUnstoredHasATime: the error of an object that was never stored shows created_at null (spec notifications.md
+// section 2), whether the rules or the store refused it. // N1
+func TestNothingUnstoredHasATime(t *testing.T) {
+	at := time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)
+	env := Env{Now: at, Self: Owner{Name: "c1"}, Policy: DefaultPolicy()}
+	env.Policy.HardwareTypes, env.Policy.Enabled = []string{"fake-hardware"}, EnabledInterfaces()
+	given := func(in map[string]string) CreateNode {
+		return CreateNode{Node: &Node{UUID: "n1", Name: "rack1", Driver: "fake-hardware", Interfaces: in, CreatedAt: at.Add(-time.Hour), UpdatedAt: at}}
+	}
+	created, err := Step(env, nil, given(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there, taken := Step(env, &Node{UUID: "n1", Name: "older", CreatedAt: at.Add(-time.Hour)}, given(nil))
+	bad, invalid := Step(env, nil, given(map[string]string{"power": "steam"}))
+	if kindOf(taken) != Exists || kindOf(invalid) != Invalid {
+		t.Fatalf("refused with %v and %v; wanted exists and invalid", taken, invalid)
+	}
+	for what, got := range map[string][]Notice{"store": Unstored(created.Notices), "same uuid": there.Notices, "rules": bad.Notices} {
+		if len(got) != 2 || got[0].Status != Start || got[1].Status != Failure || got[1].Action != "create" || !got[1].API {
+			t.Errorf("%s: told %+v; wanted create.start and create.error", what, got)
+			continue
+		}
+		for _, x := range got {
+			if x.Node.Name != "rack1" || !x.Node.CreatedAt.IsZero() || !x.Node.UpdatedAt.IsZero() {
+				t.Errorf("%s: %s shows %q created %s; wanted rack1 without times", what, x.Status, x.Node.Name, x.Node.CreatedAt)
+			}
+		}
+	}
+	if created.Notices[1].Status != End || created.Notices[1].Node.CreatedAt != at {
+		t.Errorf("the decision's own end was changed: %+v", created.Notices[1])
+	}
+	changed := Unstored([]Notice{{Action: "provision_set", Status: End}, {Action: "update", Status: Start, API: true, Other: "new"}, {Action: "update", Status: End, API: true, Other: "stored"}})
+	if len(changed) != 2 || changed[1].Other != "new" || changed[1].Status != Failure {
+		t.Errorf("an update became %+v; wanted start and error with the new values", changed)
 	}
 }

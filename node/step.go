@@ -27,7 +27,7 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 	}
 	switch m := m.(type) {
 	case CreateNode:
-		return Decision{}, refuse(m.MsgName(), n, Exists, "A node with UUID %s already exists.", n.UUID)
+		return s.exists(m)
 	case UpdateNode:
 		return s.update(m)
 	case DeleteNode:
