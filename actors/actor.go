@@ -6,8 +6,6 @@ package actors
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -20,17 +18,28 @@ import (
 
 // Messages of an actor besides call.
 type (
-	activate struct{ uuid string }
-	// outcome is an effect's Done, or a sample of the sweep (sample: may be dropped when the node is busy).
+	activate struct {
+		uuid  string
+		alone bool // nothing else was sent with it
+	}
+	// outcome is an effect's Done, a sample of the sweep, or what an actor asks of itself (renewal, panicked).
 	outcome struct {
 		msg    node.Msg
-		sample bool
-		tries  int
+		sample bool // may be dropped when the node is busy
+		held   bool // Drain waits until it is settled
+		bare   bool // its entry was too big: it goes without notices and history
+		tries  int  // how often the store did not take it
+		reply  any  // what the last try would have answered to those who wait
 	}
 	// committed is the store's answer to the commit under way.
 	committed struct {
 		rev node.Rev
 		err error
+	}
+	// changed is a watched change of the record; n nil = deleted.
+	changed struct {
+		n   *node.Node
+		rev node.Rev
 	}
 	// expired ends the waiting of a call that met a lock.
 	expired struct{ c *call }
@@ -49,10 +58,10 @@ type call struct {
 	ctx   context.Context
 	meta  node.Meta
 	msg   node.Msg
-	reply chan reply // holds 1
-	until time.Time  // when the waiting for a lock ends; zero = has not met one
-	timer *time.Timer
-	steps int // how often it was stepped again after a conflict (S5)
+	reply chan reply  // holds 1
+	timer *time.Timer // ends the waiting for a lock; nil = has not met one
+	late  bool        // has waited for a lock as long as it may
+	steps int         // how often it was stepped again after a conflict (S5)
 }
 
 type reply struct {
@@ -76,7 +85,6 @@ type pending struct {
 	c     *call    // who asked, nil for outcomes
 	o     *outcome // what came back, nil for requests
 	stamp stamp    // read before proposing (S9)
-	gone  bool     // the node is deleted by it
 	port  bool     // it writes a port only
 }
 
@@ -86,13 +94,15 @@ type nodeActor struct {
 	uuid    string
 	n       *node.Node // as committed; nil = does not exist
 	commit  *pending
+	now     any              // message that is being handled, for recovered
 	queue   []any            // messages behind the commit, in order
 	parked  []*call          // requests that wait for the lock
 	waiters map[string]*call // by operation id: requests that wait for an outcome
-	opened  map[string]stamp // by operation id: clock before the newest commit under it (S9)
 	reading *call            // a read of the BMC under the lock
 	effect  string           // operation and phase of the effect that was started last, see under
+	foreign string           // operation found under another owner, whose permit may still be good (S11)
 	entry   *entry           // place in the sweep
+	gone    bool             // off the map and about to stop: forwards what still comes
 }
 
 // Receive handles one message; it never blocks.
@@ -102,72 +112,69 @@ func (a *nodeActor) Receive(c actor.Context) {
 	case *activate:
 		a.uuid = m.uuid
 		a.activate(c)
+		if m.alone {
+			a.work(c) // the node may have been deleted since somebody saw it
+		}
 	case *committed:
 		a.committed(c, m)
-	case *call, *outcome, *expired, *readDone, *again:
-		if a.commit != nil {
-			if o, ok := m.(*outcome); ok && o.sample {
-				return // the sweep comes back; the reading may be older than the commit (P3)
-			}
-			a.queue = append(a.queue, m)
-			return
+		a.work(c)
+	case *call, *outcome, *changed, *expired, *readDone, *again:
+		if o, ok := m.(*outcome); ok && o.sample && a.commit != nil {
+			return // the sweep comes back; the reading may be older than the commit (P3)
 		}
-		a.handle(c, m)
+		a.queue = append(a.queue, m)
+		a.work(c)
 	}
 }
 
+// work handles what is queued until a commit is under way; then it sees to what may have been waiting.
+func (a *nodeActor) work(c actor.Context) {
+	for a.commit == nil && len(a.queue) > 0 {
+		next := a.queue[0]
+		a.queue = a.queue[1:]
+		a.handle(c, next)
+		a.resume(c)
+		a.unpark(c)
+	}
+	if len(a.queue) == 0 {
+		a.queue = nil
+	}
+	a.now = nil
+	a.retire(c)
+}
+
 func (a *nodeActor) handle(c actor.Context, m any) {
+	a.now = m
+	if a.gone {
+		a.forward(m)
+		return
+	}
 	switch m := m.(type) {
 	case *call:
 		a.request(c, m)
 	case *outcome:
 		a.outcome(c, m)
 	case *again:
-		a.lookAgain(c, m.o)
+		a.reload(c)
+		if m.o != nil {
+			a.now = m.o
+			a.outcome(c, m.o)
+		}
+	case *changed:
+		a.changed(c, m)
 	case *expired:
-		a.expired(m.c)
+		a.expired(c, m.c)
 	case *readDone:
-		a.readDone(c, m)
+		a.readDone(m)
 	}
 }
 
 // activate loads the node and goes on with what a former owner left open (S3).
 func (a *nodeActor) activate(c actor.Context) {
-	a.reload()
-	if a.n == nil {
-		return
-	}
-	a.entry = a.f.sweep.add(a.n, c.Self())
-	if a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable() {
-		a.outcome(c, &outcome{msg: node.Activated{}})
-	}
-}
-
-// lookAgain settles a write whose fate was not known: the record tells. If it has an operation whose effect was never
-// started here, because the answer to its commit was lost, the operation is resumed like one found at a start (S3, S13).
-func (a *nodeActor) lookAgain(c actor.Context, o *outcome) {
-	a.reload()
-	if o != nil {
-		a.outcome(c, o)
-	}
-	if a.commit == nil && a.n != nil && a.n.Intent != nil && a.effect != under(a.n) {
-		a.outcome(c, &outcome{msg: node.Activated{}})
-	}
-}
-
-// under names the operation and phase that a node is in, "" = none.
-func under(n *node.Node) string {
-	if n.Intent == nil {
-		return ""
-	}
-	return n.Intent.ID + " " + n.Intent.Phase
-}
-
-// reload takes the record from the local replica.
-func (a *nodeActor) reload() {
-	a.n = nil
-	if n, ok := a.f.cfg.Store.Node(a.uuid); ok {
-		a.n = n
+	a.reload(c)
+	if a.n != nil && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
+		a.queue = append(a.queue, &outcome{msg: node.Activated{}})
+		a.work(c)
 	}
 }
 
@@ -178,7 +185,7 @@ func (a *nodeActor) request(c actor.Context, q *call) {
 		return
 	}
 	if a.n == nil {
-		a.reload()
+		a.reload(c)
 	}
 	switch m := q.msg.(type) {
 	case node.GetBootDevice:
@@ -189,20 +196,19 @@ func (a *nodeActor) request(c actor.Context, q *call) {
 		return
 	}
 	if a.reading != nil && exclusive(q.msg) {
-		a.park(c, q, a.busyReading())
+		a.wait(c, q, node.Decision{}, a.busyReading())
 		return
 	}
 	if _, ok := q.msg.(node.Release); ok && a.n != nil && a.n.Intent != nil {
 		a.f.cfg.Logger.Warn("operation released by force", "node", a.uuid, "op", a.n.Intent.ID, "verb", a.n.Intent.Verb, "by", q.meta.By)
 	}
 	d, err := a.step(q.meta, q.msg)
-	var e *node.Error
-	if errors.As(err, &e) && e.Kind == node.Locked && a.f.cfg.LockRetry > 0 && (q.until.IsZero() || time.Now().Before(q.until)) {
-		a.park(c, q, e)
+	if isLocked(err) {
+		a.wait(c, q, d, err)
 		return
 	}
 	if err != nil {
-		a.refused(d, err)
+		a.refused(d)
 		q.answer(nil, err)
 		return
 	}
@@ -213,76 +219,42 @@ func (a *nodeActor) request(c actor.Context, q *call) {
 	a.submit(c, &pending{d: d, c: q})
 }
 
-// exclusive reports which requests need the lock (spec conductor-rpc.md, Lock X).
-func exclusive(m node.Msg) bool {
-	switch m.(type) {
-	case node.Release, node.CreateNode, inventory.CreatePort:
-		return false
-	default:
-		return true
-	}
-}
-
-// park lets a request wait for the lock up to the lock retry time (S8).
-func (a *nodeActor) park(c actor.Context, q *call, _ error) {
-	if q.until.IsZero() {
-		q.until = time.Now().Add(a.f.cfg.LockRetry)
-		self, root := c.Self(), a.f.system.Root
-		q.timer = time.AfterFunc(a.f.cfg.LockRetry, func() { root.Send(self, &expired{q}) })
-		a.f.stats.parked.Add(1)
-	}
-	a.parked = append(a.parked, q)
-}
-
-// expired refuses a request whose waiting is over; it is stepped once more so that the refusal names the operation.
-func (a *nodeActor) expired(q *call) {
-	for i, p := range a.parked {
-		if p != q {
-			continue
-		}
-		a.parked = append(a.parked[:i:i], a.parked[i+1:]...)
-		if _, read := q.msg.(node.GetBootDevice); read || a.reading != nil {
-			q.answer(nil, a.busyReading())
-			return
-		}
-		d, err := a.step(q.meta, q.msg)
-		if err == nil {
-			err = &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.Locked, Text: fmt.Sprintf("Node %s is locked by host %s, please retry after the current operation is completed.", a.uuid, a.f.cfg.Self.Name)}
-		} else {
-			a.refused(d, err)
-		}
-		a.f.stats.lockRefusals.Add(1)
-		q.answer(nil, err)
-		return
-	}
-}
-
-// unpark tries the requests that waited for the lock, oldest first, as soon as no operation is open.
-func (a *nodeActor) unpark(c actor.Context) {
-	for len(a.parked) > 0 && a.commit == nil && a.reading == nil && (a.n == nil || a.n.Intent == nil) {
-		q := a.parked[0]
-		a.parked = a.parked[1:]
-		a.request(c, q)
-	}
-}
-
 // outcome steps what came back from outside. It is never dropped (S13).
 func (a *nodeActor) outcome(c actor.Context, o *outcome) {
-	if a.n == nil {
-		return // deleted meanwhile: its intent went with it
+	switch m := o.msg.(type) {
+	case renewal:
+		a.renew(c, m)
+		return
+	case panicked:
+		a.quarantine(c, o, m)
+		return
+	case node.Activated:
+		if a.n == nil || a.n.Intent == nil {
+			break
+		}
+		if a.effect == under(a.n) { // an earlier try was committed after all, and its effect runs
+			return
+		}
+		if a.n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
+			a.foreign = a.n.Intent.ID
+		}
 	}
-	if r, ok := o.msg.(renewal); ok {
-		a.renew(c, r)
+	if a.n == nil { // deleted meanwhile: its intent went with it
+		a.f.settled(o)
 		return
 	}
 	d, err := a.step(node.Meta{}, o.msg)
 	if err != nil {
 		a.f.cfg.Logger.Error("an outcome does not fit its node", "node", a.uuid, "msg", o.msg.MsgName(), "error", err)
+	}
+	if err != nil || d.Node == nil {
+		if o.tries > 0 { // its first try may have been committed after all
+			a.tell(o.reply)
+		}
+		a.f.settled(o)
 		return
 	}
-	if d.Node == nil {
-		return
-	}
+	o.reply = d.Reply
 	a.submit(c, &pending{d: d, o: o})
 }
 
@@ -291,7 +263,7 @@ func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 	env := node.Env{
 		Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: meta, Policy: a.f.cfg.Policy,
 	}
-	if a.n != nil {
+	if a.n != nil && a.n.Quarantined == "" { // it may be the driver's own code that fails on this node
 		env.Facts = a.f.facts(a.n, m)
 	}
 	d, err := node.Step(env, a.n, m)
@@ -303,28 +275,8 @@ func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 }
 
 // refused commits the start and error notices of a refused API operation, best effort (N1).
-func (a *nodeActor) refused(d node.Decision, _ error) {
+func (a *nodeActor) refused(d node.Decision) {
 	if events := a.events(d.Notices); len(events) > 0 {
 		a.f.cfg.Store.Submit(persistence.Tx{Events: events}, func(node.Rev, error) {})
-	}
-}
-
-// recovered quarantines the node whose rules panicked; the process and all other nodes go on (S13).
-func (a *nodeActor) recovered(c actor.Context) {
-	p := recover()
-	if p == nil {
-		return
-	}
-	a.f.stats.quarantined.Add(1)
-	a.f.cfg.Logger.Error("the rules failed on a node; it is quarantined", "node", a.uuid, "panic", p, "stack", string(debug.Stack()))
-	if q, ok := c.Message().(*call); ok {
-		q.answer(nil, &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.Internal, Text: fmt.Sprintf("the rules failed on node %s: %v. The node is quarantined; see the conductor's log.", a.uuid, p)})
-	}
-	if a.n == nil || a.n.Quarantined != "" || a.commit != nil {
-		return
-	}
-	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Policy: a.f.cfg.Policy}
-	if d, err := node.Quarantine(env, a.n, fmt.Sprint(p)); err == nil {
-		a.submit(c, &pending{d: d})
 	}
 }

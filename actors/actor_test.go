@@ -31,9 +31,12 @@ type machine struct {
 	commands []bmc.Action
 	readErr  error
 	sendErr  error
-	gate     chan struct{} // nil = open; SetPower waits for it before it checks its permit
-	refuse   int           // SetPower answers ErrPermit that many times
-	deaf     bool          // accepts commands, does nothing
+	gate     chan struct{}                // nil = open; SetPower waits for it before it checks its permit
+	refuse   int                          // SetPower answers ErrPermit that many times
+	deaf     bool                         // accepts commands, does nothing
+	entered  int                          // commands that came to the gate
+	tries    int                          // commands that passed their permit, those that failed included
+	check    func(*node.Node, bmc.Action) // called at each command that leaves, nil = none
 	boot     string
 	polls    int
 }
@@ -44,9 +47,11 @@ func (m *machine) PowerState(context.Context, *node.Node) (node.PowerState, erro
 	return m.power, m.readErr
 }
 
-func (m *machine) SetPower(ctx context.Context, _ *node.Node, a bmc.Action, p bmc.Permit) error {
+// pass waits for the gate and then checks the permit, like a driver whose turn comes late.
+func (m *machine) pass(ctx context.Context, p bmc.Permit) error {
 	m.mu.Lock()
 	gate := m.gate
+	m.entered++
 	m.mu.Unlock()
 	if gate != nil {
 		select {
@@ -61,11 +66,22 @@ func (m *machine) SetPower(ctx context.Context, _ *node.Node, a bmc.Action, p bm
 	if !p.Live() {
 		return bmc.ErrPermit
 	}
+	return nil
+}
+
+func (m *machine) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bmc.Permit) error {
+	if err := m.pass(ctx, p); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse > 0 {
 		m.refuse--
 		return bmc.ErrPermit
+	}
+	m.tries++
+	if m.check != nil {
+		m.check(n, a)
 	}
 	if m.sendErr != nil {
 		return m.sendErr
@@ -89,7 +105,7 @@ func (m *machine) BootDevice(context.Context, *node.Node) (bmc.BootDevice, error
 }
 
 func (m *machine) SetBootDevice(ctx context.Context, _ *node.Node, d string, _ bool, p bmc.Permit) error {
-	if err := p.OK(ctx); err != nil {
+	if err := m.pass(ctx, p); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -99,6 +115,9 @@ func (m *machine) SetBootDevice(ctx context.Context, _ *node.Node, d string, _ b
 }
 func (m *machine) BootDevices(*node.Node) []string { return []string{"pxe", "disk"} }
 func (m *machine) ValidatePower(n *node.Node) error {
+	if n.DriverInfo["panic"] != nil {
+		panic("our own code is broken")
+	}
 	if n.DriverInfo["bad"] != nil {
 		return &node.Error{Kind: node.Invalid, Text: "driver_info is bad"}
 	}
@@ -163,7 +182,9 @@ func (w *world) start(me node.Owner, change func(*Config)) {
 	go func() { defer close(done); _ = f.Run(ctx) }()
 	w.f = f
 	w.end = func() {
-		_ = f.Drain(context.Background())
+		short, stop := context.WithTimeout(context.Background(), 50*time.Millisecond) // a gate may hold a command for ever
+		defer stop()
+		_ = f.Drain(short)
 		cancel()
 		<-done
 		f.Close()
@@ -221,6 +242,11 @@ func (w *world) events(id string) []string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	if n, ok := w.store.Node(id); ok { // memory shows a record a moment before the outbox has its events
+		if err := w.store.WaitApplied(ctx, n.Rev); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	out, err := w.store.Outbox(ctx, 0, 0, 10000)
 	if err != nil {
 		w.t.Fatal(err)

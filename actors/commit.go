@@ -4,7 +4,6 @@
 package actors
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +25,9 @@ const (
 // submit hands a decision to the store; the answer comes back as *committed.
 func (a *nodeActor) submit(c actor.Context, p *pending) {
 	tx := a.tx(p.d)
-	p.gone = p.d.Delete
+	if p.o != nil && p.o.bare {
+		tx.Put, tx.Events = tx.Put[len(p.d.History):], nil
+	}
 	p.stamp = now() // S9: read before proposing
 	a.propose(c, p, tx)
 }
@@ -101,20 +102,13 @@ func (a *nodeActor) events(notices []node.Notice) []persistence.Event {
 // committed takes the store's answer: the decision is now true, or it is not.
 func (a *nodeActor) committed(c actor.Context, m *committed) {
 	p := a.commit
-	a.commit = nil
+	a.commit, a.now = nil, p
 	if m.err == nil {
 		a.accepted(c, p, m.rev)
 	} else {
 		a.rejected(c, p, m.err)
 	}
-	for a.commit == nil && len(a.queue) > 0 {
-		next := a.queue[0]
-		a.queue = a.queue[1:]
-		a.handle(c, next)
-	}
-	if len(a.queue) == 0 {
-		a.queue = nil
-	}
+	a.resume(c)
 	a.unpark(c)
 }
 
@@ -134,8 +128,8 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 		p.c.answer(value, nil)
 		return
 	}
-	if p.gone {
-		a.deleted(c, p)
+	if p.d.Delete {
+		a.lost(p.c)
 		return
 	}
 	n := p.d.Node.Clone()
@@ -143,27 +137,20 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	if n.Created == 0 {
 		n.Created = rev
 	}
-	a.n = n
-	a.track(n, p.stamp)
-	if a.entry == nil {
-		a.entry = a.f.sweep.add(n, c.Self())
-	} else {
-		a.f.sweep.update(a.entry, n)
+	a.take(c, n)
+	if n.Intent != nil {
+		a.f.granted(a.uuid, n.Intent.ID, p.stamp)
 	}
 	for _, e := range p.d.Effects {
 		a.effect = under(n)
+		if a.foreign == e.Op && e.Kind != node.None && e.Kind != node.Verify { // S11: also when the answer to the claim itself was lost
+			e.Hold = max(e.Hold, a.f.cfg.Policy.Valid+a.f.cfg.Policy.Valid/10)
+		}
+		a.foreign = ""
 		a.f.run(c.Self(), n, e)
 	}
 	a.settle(p)
-}
-
-// track keeps when the newest commit of the open operation was proposed (S9).
-func (a *nodeActor) track(n *node.Node, at stamp) {
-	if n.Intent == nil {
-		a.f.grants.Delete(a.uuid)
-		return
-	}
-	a.f.granted(a.uuid, n.Intent.ID, at)
+	a.f.settled(p.o)
 }
 
 // settle answers the requester, now or when the operation's outcome is committed.
@@ -182,33 +169,13 @@ func (a *nodeActor) settle(p *pending) {
 		}
 		p.c.answer(value, nil)
 	}
-	if p.o == nil {
-		return
-	}
-	for op, q := range a.waiters { // the operation that somebody waits for has ended
-		if a.n.Intent != nil && a.n.Intent.ID == op {
-			continue
-		}
-		delete(a.waiters, op)
-		if e, ok := p.d.Reply.(*node.Error); ok {
-			q.answer(nil, e)
-		} else {
-			q.answer(p.d.Reply, nil)
+	var result any = &node.Error{Op: "wait", Node: a.uuid, Kind: node.Internal, Text: "the operation was ended before its outcome was known"}
+	if p.o != nil {
+		if _, ok := p.o.msg.(node.Done); ok {
+			result = p.d.Reply
 		}
 	}
-}
-
-func (a *nodeActor) deleted(c actor.Context, p *pending) {
-	a.n = nil
-	a.f.sweep.remove(a.entry)
-	a.entry = nil
-	a.f.forget(a.uuid, c.Self())
-	p.c.answer(nil, nil)
-	for _, q := range a.parked {
-		q.answer(nil, &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.NotFound, Text: "Node " + a.uuid + " could not be found."})
-	}
-	a.parked = nil
-	c.Poison(c.Self()) // what is queued behind is still answered
+	a.tell(result)
 }
 
 // rejected settles a commit that did not happen (S5, S13).
@@ -218,15 +185,16 @@ func (a *nodeActor) rejected(c actor.Context, p *pending, err error) {
 	switch {
 	case errors.As(err, &conflict):
 		a.f.stats.conflicts.Add(1)
-		a.reload()
+		a.reload(c)
 		a.stepAgain(c, p)
 	case errors.As(err, &taken):
 		e := notUnique(a.uuid, p, taken)
-		if p.c == nil { // cannot happen: outcomes write no unique keys
+		if p.c == nil { // outcomes take no unique keys: nothing that a later try could change
 			a.f.cfg.Logger.Error("an outcome met a taken key", "node", a.uuid, "error", err)
+			a.f.settled(p.o)
 			return
 		}
-		a.refused(node.Decision{Notices: failing(p.d.Notices)}, e)
+		a.refused(node.Decision{Notices: failing(p.d.Notices)})
 		p.c.answer(nil, e)
 	default:
 		a.retry(c, p, err)
@@ -250,39 +218,45 @@ func (a *nodeActor) stepAgain(c actor.Context, p *pending) {
 
 // retry keeps an outcome alive until the store takes it; a request is refused with the reason.
 func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
-	if p.c != nil {
-		text := err.Error()
-		if errors.Is(err, context.DeadlineExceeded) {
-			text = persistence.ErrUnknown.Error()
+	closed, big := errors.Is(err, persistence.ErrClosed), errors.Is(err, persistence.ErrTooBig)
+	switch {
+	case p.c != nil:
+		kind := node.Unavailable
+		if big {
+			kind = node.Invalid
 		}
-		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: text})
-		if !errors.Is(err, persistence.ErrClosed) {
+		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: kind, Text: err.Error()})
+		if !closed && !big {
 			a.later(c, retryFirst, nil)
 		}
-		return
-	}
-	if errors.Is(err, persistence.ErrClosed) {
-		return
-	}
-	if p.o == nil || p.o.sample {
+	case closed:
+		a.f.settled(p.o)
+	case p.o.sample:
 		a.later(c, retryFirst, nil)
-		return
+	case big && !p.o.bare:
+		a.f.cfg.Logger.Error("an outcome is too big for the log with its notifications and history, it goes without them", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)
+		p.o.bare = true
+		a.outcome(c, p.o)
+	default:
+		pause := min(retryFirst<<min(p.o.tries, 6), retryMost)
+		p.o.tries++
+		if p.o.tries == 1 {
+			a.f.cfg.Logger.Warn("an outcome could not be stored, trying again", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)
+		}
+		a.later(c, pause, p.o)
 	}
-	pause := min(retryFirst<<min(p.o.tries, 6), retryMost)
-	p.o.tries++
-	if p.o.tries == 1 {
-		a.f.cfg.Logger.Warn("an outcome could not be stored, trying again", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)
-	}
-	a.later(c, pause, p.o)
 }
 
-// later makes the actor look at the store anew after a pause.
+// later makes the actor look at the store anew after a pause, and step o once more if there is one. A fleet that drains
+// does not wait for that: the intent is still there after the restart.
 func (a *nodeActor) later(c actor.Context, pause time.Duration, o *outcome) {
-	self, root, f := c.Self(), a.f.system.Root, a.f
+	self, uuid, f := c.Self(), a.uuid, a.f
 	time.AfterFunc(pause, func() {
-		if f.ctx.Err() == nil {
-			root.Send(self, &again{o})
+		if f.ctx.Err() != nil {
+			f.settled(o)
+			return
 		}
+		f.report(uuid, self, &again{o}, o)
 	})
 }
 

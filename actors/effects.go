@@ -26,27 +26,32 @@ const (
 // run starts an effect outside the actor; its outcome comes back as a message. On shutdown an effect that only waits is
 // abandoned: its intent stays open and goes on after the restart.
 func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
-	if e.Kind == node.None {
-		f.system.Root.Send(self, &outcome{msg: node.Done{Op: e.Op, Phase: e.Phase}})
+	if !f.begin() {
 		return
 	}
-	f.running.Add(1)
+	o := &outcome{msg: node.Done{Op: e.Op, Phase: e.Phase}, held: true}
+	if e.Kind == node.None {
+		f.report(n.UUID, self, o, o)
+		return
+	}
 	f.stats.operations.Add(1)
 	go func() {
-		defer f.running.Done()
 		defer f.stats.operations.Add(-1)
 		select {
 		case f.slots <- struct{}{}:
 			defer func() { <-f.slots }()
 		case <-f.ctx.Done():
+			f.settled(o)
 			return
 		}
 		d, finished := f.perform(self, n, e)
 		if !finished {
+			f.settled(o)
 			return
 		}
 		d.Op, d.Phase = e.Op, e.Phase
-		f.system.Root.Send(self, &outcome{msg: d})
+		o.msg = d
+		f.report(n.UUID, self, o, o)
 	}()
 }
 
@@ -69,15 +74,25 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 	case node.RunStep:
 		return f.runStep(n, e)
 	case node.SetBoot:
-		return f.mutate(self, n, opBoot, func(p bmc.Permit) error {
-			b := f.driver(n, "management").Boot
-			return b.SetBootDevice(f.ctx, n, e.Device, e.Persist, p)
-		})
+		d := f.driver(n, "management")
+		if d == nil || d.Boot == nil {
+			return notBuilt(n, "management"), true
+		}
+		return f.mutate(self, n, opBoot, func(p bmc.Permit) error { return d.Boot.SetBootDevice(f.cmd, n, e.Device, e.Persist, p) })
 	case node.SendNMI:
-		return f.mutate(self, n, opOf(bmc.NMI), func(p bmc.Permit) error { return f.driver(n, "power").Power.SetPower(f.ctx, n, bmc.NMI, p) })
+		d := f.driver(n, "power")
+		if d == nil || d.Power == nil {
+			return notBuilt(n, "power"), true
+		}
+		return f.mutate(self, n, opOf(bmc.NMI), func(p bmc.Permit) error { return d.Power.SetPower(f.cmd, n, bmc.NMI, p) })
 	default:
 		return node.Done{Err: fmt.Sprintf("no way to do effect %q", e.Kind)}, true
 	}
+}
+
+// notBuilt is the outcome of a command for an interface that nothing of ours serves (any more).
+func notBuilt(n *node.Node, kind string) node.Done {
+	return node.Done{Err: fmt.Sprintf("%s interface %q is not built yet", kind, n.Interfaces[kind]), Cause: node.Unsupported}
 }
 
 // sleep waits; false = shutdown came first.
@@ -112,7 +127,7 @@ func (f *Fleet) drivePower(self *actor.PID, n *node.Node, e node.Effect) (node.D
 	}
 	act := map[node.PowerState]bmc.Action{node.PowerOn: bmc.On, node.PowerOff: bmc.Off, node.SoftPowerOff: bmc.SoftOff, node.Rebooting: bmc.Reset}[e.Act]
 	if act != "" {
-		done, finished := f.mutate(self, n, opOf(act), func(p bmc.Permit) error { return d.Power.SetPower(f.ctx, n, act, p) })
+		done, finished := f.mutate(self, n, opOf(act), func(p bmc.Permit) error { return d.Power.SetPower(f.cmd, n, act, p) })
 		if !finished || done.Err != "" {
 			return done, finished
 		}
@@ -126,7 +141,8 @@ func (f *Fleet) drivePower(self *actor.PID, n *node.Node, e node.Effect) (node.D
 	return f.await(d, n, e)
 }
 
-// mutate runs one mutating command under a permit; an expired permit is renewed, never a failed operation (S9).
+// mutate runs one mutating command under a permit; an expired permit is renewed, never a failed operation (S9). A command
+// of class once that may have been sent is not sent again, whatever became of its permit (S12).
 func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.Permit) error) (node.Done, bool) {
 	for {
 		p, err := f.permit(f.ctx, self, n)
@@ -136,12 +152,14 @@ func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.P
 				f.times.observe(op, err, time.Since(began))
 			}
 		}
+		var b *bmc.Error
+		unknown := errors.As(err, &b) && b.Unknown
 		switch {
 		case err == nil:
 			return node.Done{}, true
-		case f.ctx.Err() != nil:
+		case f.cmd.Err() != nil, f.ctx.Err() != nil && !unknown:
 			return node.Done{}, false
-		case errors.Is(err, bmc.ErrPermit):
+		case errors.Is(err, bmc.ErrPermit) && (!unknown || n.Intent.Class != node.Once):
 			if !f.stillOurs(n) {
 				return node.Done{}, false // the new owner goes on from the intent
 			}
@@ -150,13 +168,9 @@ func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.P
 			}
 			continue
 		}
-		done := node.Done{Err: err.Error()}
-		var b *bmc.Error
+		done := node.Done{Err: err.Error(), Unknown: unknown}
 		var r *node.Error
-		switch {
-		case errors.As(err, &b):
-			done.Unknown = b.Unknown
-		case errors.As(err, &r):
+		if b == nil && errors.As(err, &r) {
 			done.Cause = r.Kind
 		}
 		return done, true
@@ -251,19 +265,11 @@ func (f *Fleet) runStep(n *node.Node, e node.Effect) (node.Done, bool) {
 // read is GET management/boot_device: it asks the BMC under the lock, but commits nothing (S8).
 func (a *nodeActor) read(c actor.Context, q *call) {
 	if a.n == nil {
-		q.answer(nil, &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.NotFound, Text: "Node " + a.uuid + " could not be found."})
+		q.answer(nil, a.notFound(q.msg))
 		return
 	}
-	if a.reading != nil {
-		a.park(c, q, nil)
-		return
-	}
-	if a.n.Intent != nil {
-		if q.until.IsZero() && a.f.cfg.LockRetry > 0 {
-			a.park(c, q, nil)
-			return
-		}
-		q.answer(nil, a.busyReading())
+	if a.reading != nil || a.n.Intent != nil {
+		a.wait(c, q, node.Decision{}, a.busyReading())
 		return
 	}
 	d := a.f.driver(a.n, "management")
@@ -277,17 +283,31 @@ func (a *nodeActor) read(c actor.Context, q *call) {
 			return
 		}
 	}
-	a.reading = q
 	self, root, n, f := c.Self(), a.f.system.Root, a.n, a.f
-	f.running.Add(1)
+	if !f.begin() {
+		q.answer(nil, f.drains(q.msg, a.uuid))
+		return
+	}
+	a.reading = q
 	go func() {
 		defer f.running.Done()
-		b, err := d.Boot.BootDevice(f.ctx, n)
+		b, err := f.bootDevice(d, n)
 		root.Send(self, &readDone{c: q, value: node.BootDevice{Device: b.Device, Persistent: b.Persistent, Known: b.Known}, err: err})
 	}()
 }
 
-func (a *nodeActor) readDone(c actor.Context, m *readDone) {
+// bootDevice asks the BMC; a failure of our own code is an error like another.
+func (f *Fleet) bootDevice(d *bmc.Driver, n *node.Node) (b bmc.BootDevice, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.cfg.Logger.Error("a read failed in our own code", "node", n.UUID, "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error: %v", p)
+		}
+	}()
+	return d.Boot.BootDevice(f.ctx, n)
+}
+
+func (a *nodeActor) readDone(m *readDone) {
 	a.reading = nil
 	var r *node.Error
 	switch {
@@ -298,9 +318,4 @@ func (a *nodeActor) readDone(c actor.Context, m *readDone) {
 	default:
 		m.c.answer(nil, &node.Error{Op: m.c.msg.MsgName(), Node: a.uuid, Kind: node.Internal, Text: m.err.Error()})
 	}
-	a.unpark(c)
-}
-
-func (a *nodeActor) busyReading() error {
-	return &node.Error{Op: "lock", Node: a.uuid, Kind: node.Locked, Text: fmt.Sprintf("Node %s is locked by host %s, please retry after the current operation is completed.", a.uuid, a.f.cfg.Self.Name)}
 }

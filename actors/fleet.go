@@ -67,16 +67,23 @@ func (c Config) Defaults() Config {
 
 // Fleet holds the actors of the nodes that this conductor owns.
 type Fleet struct {
-	cfg      Config
-	system   *actor.ActorSystem
-	props    *actor.Props
-	sweep    *Sweep
-	slots    chan struct{} // one token a running effect
-	ctx      context.Context
-	cancel   context.CancelFunc // ends every effect
-	running  sync.WaitGroup     // effects under way
-	draining atomic.Bool
-	grants   sync.Map // node UUID -> grant: clock before the newest commit of its open operation (S9)
+	cfg    Config
+	system *actor.ActorSystem
+	props  *actor.Props
+	sweep  *Sweep
+	slots  chan struct{} // one token a running effect
+	grants sync.Map      // node UUID -> grant: clock before the newest commit of its open operation (S9)
+
+	ctx     context.Context
+	cancel  context.CancelFunc // ends all waiting: Drain has begun
+	cmd     context.Context
+	cut     context.CancelFunc // ends commands on their way to a BMC: Drain's time is over
+	closed  chan struct{}      // no request is answered any more
+	closing sync.Once
+
+	life     sync.Mutex     // guards running against Drain: nothing begins once that waits
+	running  sync.WaitGroup // effects under way, until their outcomes are settled
+	draining atomic.Bool    // written under life
 
 	mu   sync.RWMutex          // guards pids
 	pids map[string]*actor.PID // by node UUID
@@ -88,11 +95,12 @@ type Fleet struct {
 // New makes a Fleet; nothing runs until Run.
 func New(cfg Config) *Fleet {
 	cfg = cfg.Defaults()
-	f := &Fleet{cfg: cfg, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations)}
+	f := &Fleet{cfg: cfg, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations), closed: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.cmd, f.cut = context.WithCancel(context.Background())
 	f.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler) // protoactor's own lines tell nothing that ours do not
-	}))
+	}), actor.WithDeadLetterThrottleInterval(time.Millisecond)) // its goroutine must not outlive Close
 	f.props = actor.PropsFromProducer(func() actor.Actor { return &nodeActor{f: f} }, actor.WithMailbox(actor.UnboundedLockfree()))
 	f.sweep = newSweep(f)
 	return f
@@ -114,11 +122,20 @@ func (f *Fleet) Run(ctx context.Context) error {
 		rev := f.cfg.Store.Applied()
 		f.Reconcile()
 		err := f.follow(ctx, rev)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil && !errors.Is(err, persistence.ErrCompacted) {
+		case errors.Is(err, persistence.ErrClosed):
+			return err
+		case err != nil && !errors.Is(err, persistence.ErrCompacted):
 			f.cfg.Logger.Warn("watching the store failed, reading everything again", "error", err)
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
+			f.catchUp() // the watch has gaps now (R5)
 		}
 	}
 }
@@ -138,8 +155,9 @@ func (f *Fleet) follow(ctx context.Context, from node.Rev) error {
 			return err
 		}
 		for _, c := range changes {
-			if n, ok := c.Value.(*node.Node); ok && c.Key.Kind == persistence.KindNode && f.cfg.Wanted(n) {
-				f.ensure(n.UUID)
+			if c.Key.Kind == persistence.KindNode {
+				n, _ := c.Value.(*node.Node)
+				f.follows(c.Key.ID, &changed{n, c.Rev})
 			}
 		}
 	}
@@ -147,6 +165,23 @@ func (f *Fleet) follow(ctx context.Context, from node.Rev) error {
 
 // reconcileEvery is how often activation is checked in full (S3).
 const reconcileEvery = 30 * time.Second
+
+// catchUp tells every actor what the store holds.
+func (f *Fleet) catchUp() {
+	applied, known := f.cfg.Store.Applied(), map[string]bool{}
+	f.cfg.Store.Nodes(nil, func(n *node.Node) bool {
+		known[n.UUID] = true
+		f.follows(n.UUID, &changed{n, n.Rev})
+		return true
+	})
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for uuid, pid := range f.pids {
+		if !known[uuid] {
+			f.system.Root.Send(pid, &changed{nil, applied})
+		}
+	}
+}
 
 // Reconcile activates every wanted node that has no actor (S3). It returns how many it activated.
 func (f *Fleet) Reconcile() int {
@@ -163,44 +198,92 @@ func (f *Fleet) Reconcile() int {
 	return len(missing)
 }
 
+// follows tells a node's actor of a change, or makes it one if the node is wanted.
+func (f *Fleet) follows(uuid string, m *changed) {
+	f.mu.RLock()
+	pid := f.pids[uuid]
+	if pid != nil {
+		f.system.Root.Send(pid, m)
+	}
+	f.mu.RUnlock()
+	if pid == nil && m.n != nil && f.cfg.Wanted(m.n) {
+		f.ensure(uuid)
+	}
+}
+
 func (f *Fleet) pid(uuid string) *actor.PID {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.pids[uuid]
 }
 
-// ensure returns the node's actor, making it if there is none; its first message activates it.
-func (f *Fleet) ensure(uuid string) *actor.PID {
-	if pid := f.pid(uuid); pid != nil {
-		return pid
+// ensure makes the node's actor if there is none.
+func (f *Fleet) ensure(uuid string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ensureLocked(uuid, true)
+}
+
+// deliver gives a request to the node's actor. It sends under the map's lock: an actor that goes off the map has got
+// everything that was sent to it before.
+func (f *Fleet) deliver(uuid string, c *call) {
+	f.mu.RLock()
+	pid := f.pids[uuid]
+	if pid != nil {
+		f.system.Root.Send(pid, c)
+	}
+	f.mu.RUnlock()
+	if pid != nil {
+		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.system.Root.Send(f.ensureLocked(uuid, false), c)
+}
+
+// ensureLocked returns the node's actor, making it if there is none; its first message activates it. alone says that no
+// request follows: if the node is gone by then, so is the actor.
+func (f *Fleet) ensureLocked(uuid string, alone bool) *actor.PID {
 	if pid := f.pids[uuid]; pid != nil {
 		return pid
 	}
 	pid := f.system.Root.Spawn(f.props)
 	f.pids[uuid] = pid
 	f.stats.actors.Add(1)
-	f.system.Root.Send(pid, &activate{uuid: uuid})
+	f.system.Root.Send(pid, &activate{uuid: uuid, alone: alone})
 	return pid
 }
 
-// forget takes a node's actor off the map, so that the next message makes a new one.
-func (f *Fleet) forget(uuid string, pid *actor.PID) {
+// forget takes a node's actor off the map and lets it stop once it has handled what was sent to it; the next message
+// makes a new one. It reports false when the actor is not on the map.
+func (f *Fleet) forget(uuid string, pid *actor.PID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if p := f.pids[uuid]; p != nil && p.Equal(pid) {
-		delete(f.pids, uuid)
-		f.stats.actors.Add(-1)
+	if p := f.pids[uuid]; p == nil || !p.Equal(pid) {
+		return false
 	}
+	delete(f.pids, uuid)
+	f.stats.actors.Add(-1)
+	f.system.Root.Poison(pid)
+	return true
+}
+
+// report gives a node's actor a message about an outcome (nil = none), which is settled when the actor is off the map.
+func (f *Fleet) report(uuid string, pid *actor.PID, m any, o *outcome) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if p := f.pids[uuid]; p == nil || !p.Equal(pid) {
+		f.settled(o) // the node was deleted under a released operation
+		return
+	}
+	f.system.Root.Send(pid, m)
 }
 
 // Do sends a request to a node's actor and waits for its reply. Errors are *node.Error. When ctx ends first the outcome
 // is not known: Kind Unavailable.
 func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (any, error) {
 	if f.draining.Load() {
-		return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: "this conductor is shutting down: send the request again in a moment"}
+		return nil, f.drains(m, uuid)
 	}
 	_, create := m.(node.CreateNode)
 	if !create && f.pid(uuid) == nil {
@@ -211,19 +294,52 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 	f.stats.waiting.Add(1)
 	defer f.stats.waiting.Add(-1)
 	c := &call{meta: meta, msg: m, reply: make(chan reply, 1), ctx: ctx}
-	f.system.Root.Send(f.ensure(uuid), c)
+	f.deliver(uuid, c)
 	select {
 	case r := <-c.reply:
 		return r.value, r.err
+	case <-f.closed:
+		select {
+		case r := <-c.reply:
+			return r.value, r.err
+		default:
+		}
+		return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: "this conductor has shut down before the answer: the outcome of the request is not known, read the node before trying again"}
 	case <-ctx.Done():
 		return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: "no answer in time: the outcome of the request is not known, read the node before trying again"}
 	}
 }
 
-// Drain refuses new requests, lets commands that are on their way to a BMC finish, and stops waiting for power states:
-// the intents stay open and go on after the restart. It returns when no effect runs or ctx ends.
+func (f *Fleet) drains(m node.Msg, uuid string) error {
+	return &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: "this conductor is shutting down: send the request again in a moment"}
+}
+
+// begin counts an effect in; false = the fleet drains, nothing may begin.
+func (f *Fleet) begin() bool {
+	f.life.Lock()
+	defer f.life.Unlock()
+	if f.draining.Load() {
+		return false
+	}
+	f.running.Add(1)
+	return true
+}
+
+// settled counts an effect out whose outcome needs nothing any more; o may be nil.
+func (f *Fleet) settled(o *outcome) {
+	if o != nil && o.held {
+		o.held = false
+		f.running.Done()
+	}
+}
+
+// Drain refuses new requests, lets commands that are on their way to a BMC finish and their outcomes be committed, and
+// stops waiting for power states: those intents stay open and go on after the restart. It returns when no effect runs or
+// ctx ends; then commands are cut off.
 func (f *Fleet) Drain(ctx context.Context) error {
+	f.life.Lock()
 	f.draining.Store(true)
+	f.life.Unlock()
 	f.cancel()
 	done := make(chan struct{})
 	go func() { f.running.Wait(); close(done) }()
@@ -231,21 +347,36 @@ func (f *Fleet) Drain(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	f.cut()
+	select {
+	case <-done:
+	case <-time.After(cutTime):
+	}
+	return ctx.Err()
 }
 
-// Close stops all actors. Call it after Drain and after Run has returned.
+// cutTime is how long commands that were cut off may take to notice.
+const cutTime = time.Second
+
+// Close stops all actors; requests that are still waiting are answered that their outcome is not known. Call it after
+// Drain and after Run has returned.
 func (f *Fleet) Close() {
-	f.draining.Store(true)
-	f.cancel()
-	f.sweep.close()
-	f.mu.Lock()
-	pids := f.pids
-	f.pids = map[string]*actor.PID{}
-	f.mu.Unlock()
-	for _, pid := range pids {
-		f.system.Root.Stop(pid)
-	}
-	f.system.Shutdown()
+	f.closing.Do(func() {
+		f.life.Lock()
+		f.draining.Store(true)
+		f.life.Unlock()
+		f.cancel()
+		f.cut()
+		f.sweep.close()
+		f.mu.Lock()
+		pids := f.pids
+		f.pids = map[string]*actor.PID{}
+		f.mu.Unlock()
+		for _, pid := range pids {
+			f.system.Root.Stop(pid)
+		}
+		close(f.closed)
+		f.system.Shutdown()
+	})
 }

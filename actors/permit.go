@@ -59,8 +59,8 @@ func (p *permit) Live() bool { return p.from.within(p.f.cfg.Policy.Valid) }
 
 // renewal asks the actor for one more commit under an operation.
 type renewal struct {
-	op   string
-	done chan<- error
+	op string
+	c  *call
 }
 
 // MsgName names the message.
@@ -85,28 +85,42 @@ func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*per
 				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at}, nil
 			}
 		}
-		done := make(chan error, 1)
-		f.system.Root.Send(self, &outcome{msg: renewal{op: op, done: done}})
-		select {
-		case err := <-done:
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", bmc.ErrPermit, err)
-			}
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := f.renewed(ctx, self, op); err != nil {
+			return nil, err
 		}
 	}
 	return nil, fmt.Errorf("%w: it could not be renewed in time", bmc.ErrPermit)
 }
 
+// renewed asks the actor for one more commit and waits for it, but not for ever: the actor of a deleted node has stopped.
+func (f *Fleet) renewed(ctx context.Context, self *actor.PID, op string) error {
+	q := &call{ctx: ctx, msg: node.RenewPermit{Op: op}, reply: make(chan reply, 1)}
+	f.system.Root.Send(self, &outcome{msg: renewal{op: op, c: q}})
+	limit := time.NewTimer(f.cfg.Policy.Valid)
+	defer limit.Stop()
+	select {
+	case r := <-q.reply:
+		if r.err != nil {
+			return fmt.Errorf("%w: %w", bmc.ErrPermit, r.err)
+		}
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("%w: it was not renewed within %s", bmc.ErrPermit, f.cfg.Policy.Valid)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // renew commits the operation once more; the answer goes to the effect that waits.
 func (a *nodeActor) renew(c actor.Context, r renewal) {
-	d, err := a.step(node.Meta{}, node.RenewPermit{Op: r.op})
-	if err != nil {
-		r.done <- err
+	if a.n == nil {
+		r.c.answer(nil, a.notFound(r))
 		return
 	}
-	q := &call{ctx: context.Background(), msg: node.RenewPermit{Op: r.op}, reply: make(chan reply, 1)}
-	go func() { rep := <-q.reply; r.done <- rep.err }()
-	a.submit(c, &pending{d: d, c: q})
+	d, err := a.step(node.Meta{}, r.c.msg)
+	if err != nil {
+		r.c.answer(nil, err)
+		return
+	}
+	a.submit(c, &pending{d: d, c: r.c})
 }

@@ -16,11 +16,11 @@ import (
 // revision is a condition, so that a lost owner cannot write a port either.
 func (a *nodeActor) portRequest(c actor.Context, q *call, m node.Msg) {
 	if a.n == nil {
-		q.answer(nil, &node.Error{Op: m.MsgName(), Node: a.uuid, Kind: node.NotFound, Text: "Node " + a.uuid + " could not be found."})
+		q.answer(nil, a.notFound(m))
 		return
 	}
 	if a.reading != nil && exclusive(m) {
-		a.park(c, q, nil)
+		a.wait(c, q, node.Decision{}, a.busyReading())
 		return
 	}
 	var old *inventory.Port
@@ -34,12 +34,12 @@ func (a *nodeActor) portRequest(c actor.Context, q *call, m node.Msg) {
 	}
 	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: q.meta, Policy: a.f.cfg.Policy}
 	d, err := inventory.Step(env, a.n, old, m)
-	if e, ok := err.(*node.Error); ok && e.Kind == node.Locked && a.f.cfg.LockRetry > 0 && q.until.IsZero() { //nolint:errorlint // Step returns it bare
-		a.park(c, q, e)
+	if isLocked(err) {
+		a.wait(c, q, node.Decision{Notices: d.Notices}, err)
 		return
 	}
 	if err != nil {
-		a.refused(node.Decision{Notices: d.Notices}, err)
+		a.refused(node.Decision{Notices: d.Notices})
 		q.answer(nil, err)
 		return
 	}

@@ -7,10 +7,10 @@ import "sync/atomic"
 
 // counters are what a fleet counts since its start.
 type counters struct {
-	actors, operations, waiting                atomic.Int64
-	commits, conflicts, fenced                 atomic.Uint64
-	parked, lockRefusals, quarantined          atomic.Uint64
-	polls, matches, samples, failures, skipped atomic.Uint64
+	actors, operations, waiting       atomic.Int64
+	commits, conflicts, fenced        atomic.Uint64
+	parked, lockRefusals, quarantined atomic.Uint64
+	polls, matches, samples, failures atomic.Uint64
 }
 
 // Stats are a fleet's figures for metrics, benches and the demo.

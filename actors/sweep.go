@@ -206,7 +206,9 @@ func (s *Sweep) again(e *entry) uint64 {
 		wait = min(wait, max(backOffMax, s.f.cfg.RecoveryEvery))
 		return s.now + max(1, min(uint64(wait/s.tick), 1<<40)) //nolint:gosec // positive
 	}
-	for e.base += roundTicks; e.base <= s.now; e.base += roundTicks { // turns missed while suspended are not made up for
+	e.base += roundTicks
+	for e.base <= s.now { // turns missed while suspended are not made up for
+		e.base += roundTicks
 	}
 	j := uint64(rand.IntN(2*jitterTick + 1)) //nolint:gosec // spreads load, no secret
 	return max(e.base+j-min(jitterTick, e.base), s.now+1)
