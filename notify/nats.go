@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -23,6 +24,7 @@ type Link struct {
 	Credentials string // path of a NATS credentials file, "" = none
 	Name        string // shown in the server's list of connections
 	JetStream   bool   // wait for a stream's acknowledgement of each message
+	Cluster     string // as in Config: tells our own messages in a stream
 }
 
 // Local is a NATS server in this process.
@@ -177,7 +179,7 @@ func (b *natsBus) dial(ctx context.Context) error {
 	}
 	b.conn, b.line, b.unbar = conn, d.conn, d.stop
 	if b.link.JetStream {
-		if b.js, err = newStreams(conn); err != nil {
+		if b.js, err = newStreams(conn, spaceOf(b.link.Cluster)); err != nil {
 			return err
 		}
 	}
@@ -227,16 +229,25 @@ func (d *dialer) cut() {
 // a publisher that was deposed without noticing cannot write between the messages of its successor (N2).
 type streams struct {
 	js    jetstream.JetStream
+	space uuid.UUID
 	names map[string]string // subject -> stream
-	last  map[string]uint64 // stream -> its last sequence number
+	ends  map[string]*ending
 }
 
-func newStreams(c *nats.Conn) (*streams, error) {
+// ending is where a stream ends.
+type ending struct {
+	seq uint64 // of its last message
+	// at is the place of that message when it is ours; else zero. As we write in order of places, all up to there is in
+	// the stream, however long ago: what JetStream itself remembers of message ids ends after two minutes.
+	at place
+}
+
+func newStreams(c *nats.Conn, space uuid.UUID) (*streams, error) {
 	js, err := jetstream.New(c)
 	if err != nil {
 		return nil, err
 	}
-	return &streams{js: js, names: make(map[string]string), last: make(map[string]uint64)}, nil
+	return &streams{js: js, space: space, names: make(map[string]string), ends: make(map[string]*ending)}, nil
 }
 
 func (s *streams) publish(ctx context.Context, m *nats.Msg) error {
@@ -250,12 +261,16 @@ func (s *streams) publish(ctx context.Context, m *nats.Msg) error {
 		}
 		s.names[m.Subject] = name
 	}
-	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequence(s.last[name]))
+	end := s.ends[name]
+	if rev, index, err := ParsePlace(m.Header.Get(headerPlace)); err == nil && !end.at.before(place{rev, index}) {
+		return nil
+	}
+	ack, err := s.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequence(end.seq))
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", name, err)
 	}
 	if !ack.Duplicate { // the acknowledgement of a duplicate names the first one's place
-		s.last[name] = ack.Sequence
+		end.seq = ack.Sequence
 	}
 	return nil
 }
@@ -266,13 +281,35 @@ func (s *streams) find(ctx context.Context, subject string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("wanted a stream that takes %s: %w: create one, or switch JetStream off", subject, err)
 	}
-	if _, known := s.last[name]; known {
+	if s.ends[name] != nil {
 		return name, nil
 	}
 	stream, err := s.js.Stream(ctx, name)
 	if err != nil {
 		return "", fmt.Errorf("stream %s: %w", name, err)
 	}
-	s.last[name] = stream.CachedInfo().State.LastSeq
+	end := &ending{seq: stream.CachedInfo().State.LastSeq}
+	if end.seq > 0 {
+		last, err := stream.GetMsg(ctx, end.seq)
+		switch {
+		case err == nil:
+			end.at = s.ours(last.Header)
+		case !errors.Is(err, jetstream.ErrMsgNotFound): // expired or deleted: nothing is known
+			return "", fmt.Errorf("stream %s: its last message: %w", name, err)
+		}
+	}
+	s.ends[name] = end
 	return name, nil
 }
+
+// ours is the place of a message of this cluster, as its id proves; zero for others.
+func (s *streams) ours(h nats.Header) place {
+	rev, index, err := ParsePlace(h.Get(headerPlace))
+	if err != nil || h.Get(headerID) != messageID(s.space, Place(rev, index)) {
+		return place{}
+	}
+	return place{rev, index}
+}
+
+// before reports whether a lies before b.
+func (a place) before(b place) bool { return a.rev < b.rev || a.rev == b.rev && a.index < b.index }

@@ -519,6 +519,62 @@ func TestJetStream(t *testing.T) {
 	}
 }
 
+// TestJetStreamForgets: long after JetStream has forgotten the ids, an old cursor still doubles nothing: the place of the
+// stream's last message tells what it holds. Another cluster's places say nothing.
+func TestJetStreamForgets(t *testing.T) {
+	s := run(t, &server.Options{JetStream: true, StoreDir: t.TempDir()})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "N", Subjects: []string{DefaultTopic + ".>"}, Duplicates: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := newOutbox()
+	publish := func(cluster string, events int) {
+		t.Helper()
+		p := New(Config{Feed: feed, Bus: connect(t, Link{URL: s.ClientURL(), JetStream: true, Cluster: cluster}), Cluster: cluster})
+		stop := start(t, p)
+		eventually(t, "all acknowledged", func() bool { return p.Stats().Published == uint64(events) })
+		stop()
+	}
+	feed.add(3)
+	publish("one", 3)
+	probe := nats.NewMsg(DefaultTopic + ".info.probe")
+	probe.Header.Set("Nats-Msg-Id", "probe")
+	probes := 0
+	eventually(t, "JetStream to forget the ids", func() bool {
+		a, err := js.PublishMsg(ctx, probe)
+		if err == nil && !a.Duplicate {
+			probes++
+		}
+		return probes == 2
+	})
+	feed.add(1)
+	publish("one", 1)
+	holds := func(want int) {
+		t.Helper()
+		if info, err := stream.Info(ctx); err != nil || info.State.Msgs != uint64(want+probes) {
+			t.Errorf("%+v, %v: wanted %d of ours", info, err, want)
+		}
+	}
+	holds(4)
+	feed.cursor = place{}
+	publish("one", 4)
+	holds(4)
+	feed.cursor = place{}
+	publish("two", 4)
+	holds(8)
+}
+
 // TestBadURL: a wrong URL is told at once, without its password; a NATS that is not there is not an error.
 func TestBadURL(t *testing.T) {
 	for _, u := range []string{"", "127.0.0.1", "nats://", "nats://:4222", "nats://a:4222,", "nats://u:pa55@", "u:pa55@ho st:%zz"} {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,8 @@ type Config struct {
 	// Cluster makes message ids differ between clusters that share one NATS: it is mixed into the namespace of the
 	// UUIDs. Let it change when a backup is restored, since revisions are then used a second time. "" = those of Finish.
 	Cluster string
+	// Takes says which events are this publisher's, by their subject; it passes by the others. nil = all but Internal ones.
+	Takes func(subject string) bool
 }
 
 const (
@@ -48,6 +51,7 @@ type Publisher struct {
 	clock Clock
 	log   *slog.Logger
 	space uuid.UUID
+	takes func(subject string) bool
 	stats counters
 
 	// Owned by Run.
@@ -61,15 +65,15 @@ type Publisher struct {
 
 // New returns a publisher; Run starts it.
 func New(cfg Config) *Publisher {
-	p := &Publisher{feed: cfg.Feed, bus: cfg.Bus, clock: cfg.Clock, log: cfg.Logger, space: space}
+	p := &Publisher{feed: cfg.Feed, bus: cfg.Bus, clock: cfg.Clock, log: cfg.Logger, space: spaceOf(cfg.Cluster), takes: cfg.Takes}
 	if p.clock == nil {
 		p.clock = systemClock{}
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Cluster != "" {
-		p.space = uuid.NewSHA1(space, []byte(cfg.Cluster))
+	if p.takes == nil {
+		p.takes = func(subject string) bool { return !Internal(subject) }
 	}
 	p.reading = outage{what: "notifications cannot be read from the log", over: "notifications can be read from the log again"}
 	p.sending = outage{what: "notifications wait: NATS does not take them", over: "NATS takes notifications again"}
@@ -123,6 +127,11 @@ func (p *Publisher) deliver(ctx context.Context, batch []Outgoing) {
 	if len(batch) == 0 {
 		return
 	}
+	end := batch[len(batch)-1]
+	if batch = p.mine(batch); len(batch) == 0 {
+		p.passed(place{end.Rev, end.Index})
+		return
+	}
 	p.stats.lag(len(batch))
 	for again := false; ctx.Err() == nil; again = true {
 		if again {
@@ -131,8 +140,7 @@ func (p *Publisher) deliver(ctx context.Context, batch []Outgoing) {
 		refused, err := p.attempt(ctx, batch)
 		if err == nil {
 			p.worked(&p.sending)
-			last := batch[len(batch)-1]
-			p.done = place{last.Rev, last.Index}
+			p.done = place{end.Rev, end.Index}
 			p.stats.confirmed(len(batch)-len(refused), len(refused), p.done)
 			for i, why := range refused {
 				p.log.Error("notification dropped: NATS will never take it", "rev", Place(batch[i].Rev, batch[i].Index), "subject", batch[i].Subject, "node", batch[i].Node, "bytes", len(batch[i].Body), "error", why)
@@ -147,12 +155,21 @@ func (p *Publisher) deliver(ctx context.Context, batch []Outgoing) {
 	}
 }
 
+// mine leaves out what others take.
+func (p *Publisher) mine(batch []Outgoing) []Outgoing {
+	return slices.DeleteFunc(batch, func(o Outgoing) bool { return !p.takes(o.Subject) })
+}
+
+// passed goes on behind events that are all somebody else's.
+func (p *Publisher) passed(at place) {
+	p.done = at
+	p.stats.confirmed(0, 0, at)
+}
+
 // attempt publishes the batch once and waits for the confirmation. It also tells which events can never be published.
 func (p *Publisher) attempt(ctx context.Context, batch []Outgoing) (refused map[int]error, err error) {
 	for i, o := range batch {
-		at := Place(o.Rev, o.Index)
-		id := messageID(p.space, at)
-		err := p.bus.Publish(ctx, Packet{Subject: o.Subject, ID: id, Place: at, Node: o.Node, Body: withID(o.Body, id)})
+		err := p.bus.Publish(ctx, seal(p.space, o))
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrRefused):
