@@ -15,7 +15,7 @@ type place struct {
 var (
 	rules     = []string{"node", "inventory"}
 	contracts = append([]string{"bmc", "command", "httpapi/wire", "notify", "persistence"}, rules...)
-	parts     = append([]string{"actors", "bmc/fake", "bmc/ipmi", "bmc/redfish", "cluster", "console", "httpapi", "notify/embedded", "web"}, contracts...)
+	parts     = append([]string{"actors", "bmc/fake", "bmc/ipmi", "bmc/redfish", "cluster", "console", "httpapi", "notify/embedded", "notify/nova", "web"}, contracts...)
 )
 
 // house is the map: each package of ours, what it may import, and why so. Packages that are planned have their row too.
@@ -35,6 +35,7 @@ var house = map[string]place{
 	"httpapi/wire":          {1, rules, "Ironic's JSON of nodes and ports, both ways"},
 	"notify":                {1, rules, "notices of the rules become Ironic's notifications"},
 	"notify/embedded":       {1, nil, "a NATS server knows nothing of ours"},
+	"notify/nova":           {1, append([]string{"notify"}, rules...), "Nova's callback: a second reader of the outbox, by notify's own contract"},
 	"persistence":           {1, rules, "records of the log hold nodes and ports"},
 	"persistence/storetest": {1, append([]string{"persistence"}, rules...), "the suite of all stores knows the contract"},
 	"sim":                   {1, nil, "shares nothing with the driver that it referees, so no misreading of IPMI can hide"},
@@ -49,7 +50,7 @@ var house = map[string]place{
 
 	"bench": {4, append([]string{"conductor", "sim", "client"}, contracts...), "measures from outside"},
 
-	"cmd/ferrite": {5, append([]string{"bench", "conductor", "sim", "client", "bmc/fake", "notify/embedded"}, contracts...), "flags, subcommands, signals; names the parts' settings, so it sees their Config"},
+	"cmd/ferrite": {5, append([]string{"bench", "conductor", "sim", "client", "bmc/fake", "notify/embedded", "notify/nova"}, contracts...), "flags, subcommands, signals; names the parts' settings, so it sees their Config"},
 	"test":        {5, append([]string{"bench", "conductor", "sim", "client"}, contracts...), "drives the real binary"},
 }
 

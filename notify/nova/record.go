@@ -1,0 +1,111 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package nova
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"ferrite/node"
+	"ferrite/notify"
+)
+
+// Subject is the one of Nova's records in the outbox.
+const Subject = "$nova.power-update"
+
+// Takes reports whether an event of the outbox is for Nova.
+func Takes(subject string) bool { return subject == Subject }
+
+// record is what the outbox keeps for Nova. Keys are on disk: add, never change.
+type record struct {
+	Server  string `json:"server_uuid"`
+	Tag     string `json:"tag"`
+	Request string `json:"request,omitempty"` // id of the request that caused the change
+}
+
+// tags are Nova's words. A power state that has none is not told.
+var tags = map[node.PowerState]string{node.PowerOn: "POWER_ON", node.PowerOff: "POWER_OFF"}
+
+// Inner encodes notifications.
+type Inner interface {
+	Encode(node.Notice) ([]notify.Message, error)
+}
+
+// Encoder puts Nova's record before the notification of the same change, whatever the notification level. Set the
+// fields before the first use.
+type Encoder struct {
+	Inner  Inner
+	Logger *slog.Logger
+
+	requests sync.Map // node UUID -> id of the request that began the power action under way
+}
+
+// Encode returns what the outbox shall keep of a notice.
+func (e *Encoder) Encode(n node.Notice) ([]notify.Message, error) {
+	rest, err := e.Inner.Encode(n)
+	r, ok := e.update(n)
+	if !ok {
+		return rest, err
+	}
+	if err != nil {
+		e.Logger.Error("a notification could not be written", "node", n.Node.UUID, "object", n.Object, "action", n.Action, "error", err)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return rest, fmt.Errorf("nova: %w", err)
+	}
+	return append([]notify.Message{{Subject: Subject, Node: n.Node.UUID, Body: body}}, rest...), nil
+}
+
+// update is the record of a change of power that Nova has to hear of.
+func (e *Encoder) update(n node.Notice) (r record, ok bool) {
+	if n.Object != "node" || n.Node == nil {
+		return r, false
+	}
+	if n.Action == "power_set" {
+		r.Request = e.request(n)
+	}
+	if n.Node.InstanceUUID == "" || !changed(n) {
+		return r, false
+	}
+	r.Server, r.Tag = n.Node.InstanceUUID, tags[n.Node.PowerState]
+	if r.Tag == "" {
+		e.Logger.Error("Nova is not told of a power state that is neither on nor off", "node", n.Node.UUID, "instance", r.Server, "power_state", n.Node.PowerState)
+		return r, false
+	}
+	return r, true
+}
+
+// request remembers who began a power action until it ends: the last notice of it no longer shows the intent.
+func (e *Encoder) request(n node.Notice) string {
+	if n.Status == node.Start {
+		if i := n.Node.Intent; i != nil && i.Request != "" {
+			e.requests.Store(n.Node.UUID, i.Request)
+		}
+		return ""
+	}
+	id, _ := e.requests.LoadAndDelete(n.Node.UUID)
+	text, _ := id.(string)
+	return text
+}
+
+// changeLayout is how node stores last_power_state_change.
+const changeLayout = "2006-01-02T15:04:05.000000"
+
+// changed reports whether a notice tells of power that was changed, by us or by others (spec power.md section 9, When
+// and Not sent): the end of a power action that sent a command, not of one that found the wanted state; a correction,
+// but not the one of verification, which is a step of the provision state.
+func changed(n node.Notice) bool {
+	switch {
+	case n.Action == "power_set" && n.Status == node.End:
+		at, _ := n.Node.DriverInternalInfo["last_power_state_change"].(string)
+		return at == n.At.UTC().Format(changeLayout)
+	case n.Action == "power_state_corrected" && n.Status == node.Success:
+		return !n.Node.ProvisionUpdatedAt.Equal(n.At)
+	default:
+		return false
+	}
+}
