@@ -33,9 +33,17 @@ func (a *nodeActor) submit(c actor.Context, p *pending) {
 }
 
 func (a *nodeActor) propose(c actor.Context, p *pending, tx persistence.Tx) {
+	if opens(a.n, p.d.Node) {
+		killpoint("before-intent", a.uuid)
+	}
 	a.commit = p
 	self, root := c.Self(), a.f.system.Root
 	a.f.cfg.Store.Submit(tx, func(rev node.Rev, err error) { root.Send(self, &committed{rev, err}) })
+}
+
+// opens reports whether a node has an operation under way that it did not have before.
+func opens(before, after *node.Node) bool {
+	return before != nil && after != nil && before.Intent == nil && after.Intent != nil
 }
 
 // tx is the one log entry of a decision: node, history, notices, and with a deletion all that hangs on the node.
@@ -136,6 +144,12 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	n.Rev = rev
 	if n.Created == 0 {
 		n.Created = rev
+	}
+	if opens(a.n, n) {
+		killpoint("after-intent", a.uuid)
+	}
+	if opens(n, a.n) {
+		killpoint("after-result", a.uuid)
 	}
 	a.take(c, n)
 	if n.Intent != nil {

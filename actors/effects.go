@@ -51,6 +51,7 @@ func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
 		}
 		d.Op, d.Phase = e.Op, e.Phase
 		o.msg = d
+		killpoint("after-reply", n.UUID)
 		f.report(n.UUID, self, o, o)
 	}()
 }
@@ -247,6 +248,7 @@ func (f *Fleet) runStep(n *node.Node, e node.Effect) (node.Done, bool) {
 		}
 		return node.Done{Err: fmt.Sprintf("node does not support this step: %s.%s", e.Step.Interface, e.Step.Step), Cause: node.Unsupported}, true
 	}
+	killpoint("in-step", n.UUID)
 	err := d.Steps.RunStep(f.ctx, n, e.Step)
 	if f.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return node.Done{}, false

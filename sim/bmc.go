@@ -19,6 +19,7 @@ type BMC struct {
 	power    bool
 	dead     bool
 	refuse   bool           // chassis control answers 0xD6 and does nothing
+	mute     bool           // chassis control and boot options are carried out, but never answered
 	latency  *time.Duration // instead of the fleet's
 	boot     boot
 	sessions []*session
@@ -73,6 +74,10 @@ func (b *BMC) SetLatency(d time.Duration) { b.mu.Lock(); defer b.mu.Unlock(); b.
 
 // SetRefusePower makes chassis control fail.
 func (b *BMC) SetRefusePower(refuse bool) { b.mu.Lock(); defer b.mu.Unlock(); b.refuse = refuse }
+
+// SetLoseReplies makes the BMC carry out chassis control and boot options without answering them, as when the reply is
+// lost or the asker has died.
+func (b *BMC) SetLoseReplies(lose bool) { b.mu.Lock(); defer b.mu.Unlock(); b.mute = lose }
 
 // Sessions counts the live sessions.
 func (b *BMC) Sessions() int {

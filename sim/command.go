@@ -41,6 +41,9 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 	netfn, cmd, data := m[1]>>2, m[5], m[6:len(m)-1]
 	if s != nil && mutating(netfn, cmd) && s.repeated(m[4], netfn, cmd, data) {
 		b.f.stats.repeats.Add(1)
+		if b.mute {
+			return 0
+		}
 		return copy(out, s.lastReply)
 	}
 	var body [maxReplyData]byte
@@ -60,6 +63,9 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 			s.lastReply, s.lastAt = append(s.lastReply[:0], out[:end+1]...), time.Now()
 		}
 		b.log(Command{Time: time.Now(), Source: from, Session: s.id, NetFn: netfn, Cmd: cmd, Name: commandName(netfn, cmd, data), Data: append([]byte(nil), data...), Completion: cc})
+		if b.mute && mutating(netfn, cmd) {
+			return 0
+		}
 	}
 	return end + 1
 }

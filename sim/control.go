@@ -35,6 +35,7 @@ type bmcDoc struct {
 	Dead           bool         `json:"dead"`
 	Latency        string       `json:"latency"`
 	RefusePower    bool         `json:"refuse_power"`
+	LoseReplies    bool         `json:"lose_replies"`
 	Polls          uint64       `json:"polls"`
 	Commands       []commandDoc `json:"commands"`
 }
@@ -45,6 +46,7 @@ type change struct {
 	Dead        *bool   `json:"dead"`
 	Latency     *string `json:"latency"`
 	RefusePower *bool   `json:"refuse_power"`
+	LoseReplies *bool   `json:"lose_replies"`
 }
 
 func onOff(on bool) string {
@@ -58,7 +60,7 @@ func (f *Fleet) document(b *BMC) bmcDoc {
 	d := bmcDoc{Index: b.index, Address: f.Addr(b.index).String(), Power: onOff(b.Power()), Sessions: b.Sessions(), Polls: b.Polls(), Commands: []commandDoc{}}
 	d.BootDevice, d.BootPersistent = b.BootDevice()
 	b.mu.Lock()
-	d.Dead, d.RefusePower = b.dead, b.refuse
+	d.Dead, d.RefusePower, d.LoseReplies = b.dead, b.refuse, b.mute
 	l := f.cfg.Latency
 	if b.latency != nil {
 		l = *b.latency
@@ -125,10 +127,10 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
-		return fmt.Errorf("wanted a JSON object with power, dead, latency or refuse_power: %w", err)
+		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power or lose_replies: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("wanted one JSON object with power, dead, latency or refuse_power, found more behind it")
+		return errors.New("wanted one JSON object with power, dead, latency, refuse_power or lose_replies, found more behind it")
 	}
 	if c.Power != nil && *c.Power != "on" && *c.Power != "off" {
 		return fmt.Errorf("power is %q: wanted \"on\" or \"off\"", *c.Power)
@@ -148,6 +150,9 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	}
 	if c.RefusePower != nil {
 		b.SetRefusePower(*c.RefusePower)
+	}
+	if c.LoseReplies != nil {
+		b.SetLoseReplies(*c.LoseReplies)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -106,7 +107,14 @@ func (b *lockedBuffer) String() string { b.mu.Lock(); defer b.mu.Unlock(); retur
 // run starts ferrite with these arguments; it is killed at the end of the test.
 func run(t *testing.T, args ...string) *process {
 	t.Helper()
+	return runAs(t, binary, nil, args...)
+}
+
+// runAs starts another build of ferrite, with more environment.
+func runAs(t *testing.T, binary string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), out: &lockedBuffer{}, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -148,6 +156,8 @@ type site struct {
 	api  string
 	nats string
 	args []string
+	bin  string   // build of ferrite; "" = the one under test
+	env  []string // more environment of it
 	p    *process
 }
 
@@ -162,8 +172,15 @@ func newSite(t *testing.T, args ...string) *site {
 
 func (s *site) start() {
 	s.t.Helper()
-	args := append([]string{"serve", "--name", "c1", "--data-dir", s.dir, "--api-listen", strings.TrimPrefix(s.api, "http://"), "--nats-listen", s.nats, "--notification-level", "info"}, s.args...)
-	s.p = run(s.t, args...)
+	args := append([]string{"serve", "--name", "c1", "--data-dir", s.dir, "--api-listen", strings.TrimPrefix(s.api, "http://"), "--notification-level", "info"}, s.args...)
+	if !slices.Contains(args, "--nats-url") {
+		args = append(args, "--nats-listen", s.nats)
+	}
+	bin := s.bin
+	if bin == "" {
+		bin = binary
+	}
+	s.p = runAs(s.t, bin, s.env, args...)
 	until(s.t, "the API to be ready", func() bool {
 		select {
 		case <-s.p.done:

@@ -1,0 +1,54 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build killpoints
+
+package actors
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+)
+
+// Places in an operation's life, in their order. What a node does stands still at the place that the file named by
+// KILLPOINTS_FILE names ("PLACE COUNT"); once COUNT nodes stand there, FILE.reached appears, and whoever waits for it
+// may kill the process.
+//
+//	before-intent  decided, not yet proposed
+//	after-intent   committed, no effect started
+//	in-step        a step of a driver is about to run
+//	after-reply    the effect is over, its outcome not yet proposed
+//	after-result   the outcome is committed, nobody told
+var killpoints struct {
+	sync.Mutex // guards seen
+	seen       map[string]bool
+}
+
+func killpoint(place, uuid string) {
+	file := os.Getenv("KILLPOINTS_FILE")
+	if file == "" {
+		return
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	var armed string
+	var count int
+	if _, err := fmt.Fscan(strings.NewReader(string(text)), &armed, &count); err != nil || armed != place {
+		return
+	}
+	k := &killpoints
+	k.Lock()
+	if k.seen == nil {
+		k.seen = map[string]bool{}
+	}
+	k.seen[uuid] = true
+	if len(k.seen) == count {
+		_ = os.WriteFile(file+".reached", nil, 0o600)
+	}
+	k.Unlock()
+	select {}
+}
