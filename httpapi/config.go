@@ -72,6 +72,8 @@ type Config struct {
 	Health   Health       // nil = always ready
 	Metrics  http.Handler // GET /metrics; nil = 404
 
+	Notifications Notifications // GET /v1/x/notifications; nil = 404
+
 	Logger *slog.Logger // failures; nil = slog.Default()
 	Audit  *slog.Logger // one line a change; nil = Logger
 	// Observe is told each request's route ("GET /nodes/{node}"), status and time taken; nil = nobody.
