@@ -130,25 +130,26 @@ func identity(ctx context.Context, s persistence.Store) (string, error) {
 	return id, err
 }
 
-// feed is the outbox as the publisher reads it.
-type feed struct{ store persistence.Store }
-
-const cursorName = "nats"
+// feed is the outbox as a publisher reads it, with the cursor of its name.
+type feed struct {
+	store persistence.Store
+	name  string
+}
 
 // Next gives the events after a place.
 func (f feed) Next(ctx context.Context, rev node.Rev, index, limit int) ([]notify.Outgoing, error) {
 	events, err := f.store.Outbox(ctx, rev, index, limit)
 	out := make([]notify.Outgoing, len(events))
 	for i, e := range events {
-		out[i] = notify.Outgoing{Rev: e.Rev, Index: e.Index, Message: notify.Message{Subject: e.Subject, Node: e.Node, Body: e.Body}}
+		out[i] = outgoing(e)
 	}
 	return out, err
 }
 
-// Cursor is how far NATS has confirmed.
-func (f feed) Cursor() (node.Rev, int) { return f.store.Cursor(cursorName) }
+// Cursor is how far the publisher got.
+func (f feed) Cursor() (node.Rev, int) { return f.store.Cursor(f.name) }
 
 // SetCursor commits that.
 func (f feed) SetCursor(ctx context.Context, rev node.Rev, index int) error {
-	return f.store.SetCursor(ctx, cursorName, rev, index)
+	return f.store.SetCursor(ctx, f.name, rev, index)
 }

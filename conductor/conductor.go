@@ -22,6 +22,7 @@ import (
 	"ferrite/node"
 	"ferrite/notify"
 	"ferrite/notify/embedded"
+	"ferrite/notify/nova"
 	"ferrite/persistence"
 )
 
@@ -37,6 +38,7 @@ type Conductor struct {
 	fleet       *actors.Fleet
 	nats        *embedded.Server
 	publisher   *notify.Publisher
+	nova        *nova.Caller // nil = Nova is told nothing
 	apiURL      string
 
 	stopping atomic.Bool
@@ -88,7 +90,7 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return fmt.Errorf("the cluster's id: %w", err)
 	}
-	if err := c.messaging(); err != nil {
+	if err := errors.Join(c.messaging(ctx), c.callback(ctx)); err != nil {
 		_ = ln.Close()
 		return err
 	}
@@ -127,7 +129,8 @@ func (c *Conductor) open() error {
 			return err
 		}
 	}
-	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, Logger: c.log})
+	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, Logger: c.log,
+		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep})
 	if err != nil {
 		return err
 	}
@@ -137,8 +140,8 @@ func (c *Conductor) open() error {
 }
 
 // messaging starts the embedded NATS server and the publisher. A NATS that cannot be reached stops nothing.
-func (c *Conductor) messaging() error {
-	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name}
+func (c *Conductor) messaging(ctx context.Context) error {
+	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name, JetStream: c.cfg.NATSJetStream, Cluster: c.cluster}
 	if c.cfg.NATSURL == "" && c.cfg.NATSListen != "" {
 		s, err := embedded.Start(embedded.Config{Listen: c.cfg.NATSListen, Name: c.cfg.Name, Logger: c.log})
 		if err != nil {
@@ -155,7 +158,10 @@ func (c *Conductor) messaging() error {
 	if err != nil {
 		return fmt.Errorf("nats_url: %w", err)
 	}
-	c.publisher = notify.New(notify.Config{Feed: feed{c.store}, Bus: bus, Logger: c.log, Cluster: c.cluster})
+	if err := enter(ctx, c.store, natsCursor, 0); err != nil {
+		return err
+	}
+	c.publisher = notify.New(notify.Config{Feed: feed{c.store, natsCursor}, Bus: bus, Logger: c.log, Cluster: c.cluster})
 	c.spawn("publisher", c.publisher.Run)
 	return nil
 }
@@ -198,7 +204,7 @@ func (c *Conductor) act() error {
 	f := actors.New(actors.Config{
 		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
-		Encoder:      &notify.Encoder{Host: c.cfg.Name, Level: c.cfg.NotificationLevel, Format: c.cfg.NotificationFormat, Topics: c.cfg.Topics},
+		Encoder:      c.encoder(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery,
 		Wanted: func(n *node.Node) bool { return n.ConductorGroup == c.cfg.Group },
 	})

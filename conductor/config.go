@@ -14,6 +14,7 @@ import (
 	"ferrite/bmc/fake"
 	"ferrite/bmc/ipmi"
 	"ferrite/node"
+	"ferrite/notify/nova"
 )
 
 // Config is what one conductor runs with. Defaults gives a lone conductor on loopback.
@@ -37,9 +38,15 @@ type Config struct {
 
 	NATSListen         string // embedded server; "" = none
 	NATSURL            string // existing NATS instead
+	NATSJetStream      bool   // with NATSURL: a stream there takes the notifications, and acknowledges each
 	NotificationLevel  string // "" = nothing is sent
 	NotificationFormat string // "bare" or "oslo"
 	Topics             []string
+	OutboxMaxAge       time.Duration // what is older is dropped, sent or not; 0 = 24 h
+	OutboxMaxBytes     int64         // the oldest beyond are dropped; 0 = 256 MB
+	OutboxKeep         time.Duration // what was sent is kept for so long, for replay; 0 = not at all
+	NovaPower          bool          // nova.send_power_notifications
+	Nova               nova.Config   // where Nova is; nowhere = it is told nothing
 
 	SyncInterval  time.Duration // sync_power_state_interval
 	RecoveryEvery time.Duration // power_failure_recovery_interval
@@ -61,7 +68,7 @@ func Defaults() Config {
 		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000,
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
-		LockRetry: 3 * time.Second, DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
+		LockRetry: 3 * time.Second, OutboxKeep: 24 * time.Hour, NovaPower: true, DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
 	}
 }
 
@@ -79,7 +86,7 @@ func (c Config) Validate() error {
 	case c.PprofListen != "" && !loopback(c.PprofListen):
 		return fmt.Errorf("pprof_listen is %q: wanted a loopback address", c.PprofListen)
 	default:
-		return nil
+		return c.checkMessaging()
 	}
 }
 

@@ -36,7 +36,13 @@ var metrics = []metric{
 	{"conductor_commits_total", "Log entries applied.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Commits) }},
 	{"conductor_commit_conflicts_total", "Transactions refused because a record had changed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Conflicts) }},
 	{"conductor_notify_published_total", "Notifications confirmed by NATS.", prometheus.CounterValue, func(f figures) float64 { return float64(f.base.Published) }},
-	{"conductor_notify_outbox", "Notifications in the outbox.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
+	{"conductor_notify_refused_total", "Notifications that NATS will never take (too big); they are logged and skipped.", prometheus.CounterValue, func(f figures) float64 { return float64(f.bus.Refused) }},
+	{"conductor_notify_retries_total", "Further attempts to publish a batch of notifications.", prometheus.CounterValue, func(f figures) float64 { return float64(f.bus.Retries) }},
+	{"conductor_nova_sent_total", "Power updates that Nova has taken.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Sent) }},
+	{"conductor_nova_superseded_total", "Power updates not sent because a newer one of the same server was.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Superseded) }},
+	{"conductor_nova_failed_total", "Requests to Nova or Keystone that failed; each is tried three times.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Failed) }},
+	{"conductor_nova_dropped_total", "Power updates that Nova refused, or did not take in three tries.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Dropped) }},
+	{"conductor_notify_outbox", "Events in the outbox that NATS or Nova have still to be told.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
 	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
 	{"conductor_mailbox_depth", "Requests that wait for their node's actor.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Waiting) }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
@@ -96,7 +102,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats()}
+	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}

@@ -6,6 +6,8 @@ package conductor
 import (
 	"ferrite/actors"
 	"ferrite/node"
+	"ferrite/notify"
+	"ferrite/notify/nova"
 	"ferrite/persistence"
 )
 
@@ -49,4 +51,6 @@ type figures struct {
 	fleet actors.Stats
 	store persistence.Stats
 	base  Stats
+	nova  nova.Stats
+	bus   notify.Stats
 }
