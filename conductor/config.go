@@ -68,7 +68,7 @@ func Defaults() Config {
 		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000,
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
-		LockRetry: 3 * time.Second, OutboxKeep: 24 * time.Hour, NovaPower: true, DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
+		LockRetry: 3 * time.Second, OutboxMaxAge: 24 * time.Hour, OutboxMaxBytes: 256 << 20, OutboxKeep: 24 * time.Hour, NovaPower: true, Nova: nova.Defaults(), DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
 	}
 }
 

@@ -29,7 +29,7 @@ func newConfigShow() *cobra.Command {
 	c := &cobra.Command{
 		Use: "show", Short: "Print settings and where they come from", Args: noArgs,
 		Long: `Print the settings that were set, and where they come from; with --effective all settings, defaults included.
-The YAML output is a file for --config. Passwords inside URLs are not shown.`,
+The YAML output is a file for --config. Passwords are not shown.`,
 		Example: "  ferrite config show --effective\n" +
 			"  ferrite config show --config ferrite.yaml --sync-power-state-interval 30s\n" +
 			"  ferrite config show --effective -o yaml > ferrite.yaml",
@@ -51,6 +51,9 @@ The YAML output is a file for --config. Passwords inside URLs are not shown.`,
 				if effective || s.Given(r.Key) {
 					r = inEffect(r, &cc)
 					r.Value = withoutPassword(r.Value)
+					if r.Key == "nova.password" && r.Value != "" {
+						r.Value = "******"
+					}
 					rows = append(rows, r)
 				}
 			}

@@ -21,6 +21,7 @@ import (
 	"ferrite/internal/config"
 	"ferrite/node"
 	"ferrite/notify"
+	"ferrite/notify/nova"
 )
 
 // addSettings gives a command all settings as flags, and --config.
@@ -57,13 +58,14 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")
 	c.PprofListen = s.String("pprof_listen")
-	c.NATSListen, c.NATSURL = s.String("nats_listen"), s.String("nats_url")
+	c.NATSListen, c.NATSURL, c.NATSJetStream = s.String("nats_listen"), s.String("nats_url"), s.Bool("nats_jetstream")
+	c.OutboxKeep, c.OutboxMaxAge, c.OutboxMaxBytes = s.Duration("outbox_keep"), s.Duration("outbox_max_age"), int64(s.Int("outbox_max_mb"))<<20
 	c.NotificationLevel, c.NotificationFormat = s.String("notification_level"), s.String("notification_format")
 	c.Topics = s.Strings("versioned_notifications_topics")
 	c.SyncInterval, c.RecoveryEvery = s.Duration("sync_power_state_interval"), s.Duration("power_failure_recovery_interval")
 	c.LockRetry = time.Duration(s.Int("node_locked_retry_attempts")) * s.Duration("node_locked_retry_interval")
 	c.DrainTimeout = s.Duration("graceful_shutdown_timeout")
-	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, fileSettings} {
+	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, novaSettings, fileSettings} {
 		if err := part(s, &c); err != nil {
 			return c, usageError{err}
 		}
@@ -172,6 +174,19 @@ func fakeSettings(s *config.Config, c *conductor.Config) error {
 		StorageDelay: delay("storage"), RescueDelay: delay("rescue"), FirmwareDelay: delay("firmware"),
 	}
 	return c.Fake.Validate()
+}
+
+// novaSettings says where Nova is and how to sign in. What is missing is told by conductor.Config.Validate.
+func novaSettings(s *config.Config, c *conductor.Config) error {
+	c.NovaPower = s.Bool("nova.send_power_notifications")
+	c.Nova = nova.Config{
+		Auth: s.String("nova.auth_type"), Endpoint: s.String("nova.endpoint_override"), AuthURL: s.String("nova.auth_url"),
+		User: s.String("nova.username"), Password: s.String("nova.password"), UserDomain: s.String("nova.user_domain_name"),
+		Project: s.String("nova.project_name"), ProjectDomain: s.String("nova.project_domain_name"),
+		Region: s.String("nova.region_name"), Interfaces: s.Strings("nova.valid_interfaces"),
+		CAFile: s.String("nova.cafile"), Insecure: s.Bool("nova.insecure"), Timeout: s.Duration("nova.timeout"),
+	}
+	return nil
 }
 
 // fileSettings reads the certificate and the cluster key.

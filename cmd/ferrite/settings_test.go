@@ -46,6 +46,7 @@ func other(o config.Option) string {
 	special := map[string]string{
 		"auth_strategy": "http_basic", "enabled_hardware_types": "ipmi", "ipmi.cipher_suite_versions": "3,17",
 		"pprof_listen": "127.0.0.1:6060", "api_listen": "127.0.0.1:1", "nats_url": "nats://127.0.0.1:1",
+		"nova.auth_url": "http://127.0.0.1:1", "nova.endpoint_override": "http://127.0.0.1:1/v2.1",
 	}
 	switch {
 	case special[o.Key] != "":
@@ -82,6 +83,14 @@ var elsewhereUsed = map[string]string{
 	"api_tls_cert": "TestFilesAreRead", "api_tls_key": "TestFilesAreRead", "cluster_key_file": "TestFilesAreRead",
 }
 
+// needs are the flags that an option makes no sense without.
+var needs = map[string][]string{
+	"auth_strategy":          {"--htpasswd-file=x"},
+	"nats_jetstream":         {"--nats-url=nats://127.0.0.1:1"},
+	"nova.auth_url":          {"--nova-username=u", "--nova-password=p", "--nova-project-name=s"},
+	"nova.endpoint_override": {"--nova-auth-type=none"},
+}
+
 func TestEverySettingWithoutANoteReachesTheConductor(t *testing.T) {
 	normal, err := configOf(t)
 	if err != nil {
@@ -94,9 +103,9 @@ func TestEverySettingWithoutANoteReachesTheConductor(t *testing.T) {
 		}
 		args := []string{"--" + o.Flag() + "=" + other(o)}
 		base := normal
-		if o.Key == "auth_strategy" {
-			args = append(args, "--htpasswd-file=x")
-			if base, err = configOf(t, "--htpasswd-file=x"); err != nil {
+		if more := needs[o.Key]; more != nil {
+			args = append(args, more...)
+			if base, err = configOf(t, more...); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -130,3 +130,8 @@ func (c Config) client() (*http.Client, error) {
 		},
 	}, nil
 }
+
+// Defaults are those of Ironic's group [nova]. They say nowhere that Nova is.
+func Defaults() Config {
+	return Config{Auth: Password, UserDomain: "Default", ProjectDomain: "Default", Interfaces: []string{"internal", "public"}, Timeout: 10 * time.Second}
+}
