@@ -27,6 +27,7 @@ type (
 		msg    node.Msg
 		sample bool // may be dropped when the node is busy
 		held   bool // Drain waits until it is settled
+		turn   bool // it has one of the sweep's turns, until it is settled
 		bare   bool // its entry was too big: it goes without notices and history
 		tries  int  // how often the store did not take it
 		reply  any  // what the last try would have answered to those who wait
@@ -120,9 +121,10 @@ func (a *nodeActor) Receive(c actor.Context) {
 		a.work(c)
 	case *call, *outcome, *changed, *expired, *readDone, *again:
 		if o, ok := m.(*outcome); ok && o.sample && a.commit != nil {
-			return // the sweep comes back; the reading may be older than the commit (P3)
+			a.f.settled(o) // the sweep comes back; the reading may be older than the commit (P3)
+			return
 		}
-		a.queue = append(a.queue, m)
+		a.enqueue(m)
 		a.work(c)
 	}
 }

@@ -202,6 +202,7 @@ func (c *chaos) begin() {
 		d := c.rack.driver()
 		d.Power, d.Boot, d.Poller = c.rack, c.rack, c.rack
 		cfg.Drivers["ipmitool"], cfg.LockRetry = d, 20*time.Millisecond
+		cfg.Clock = func() time.Time { return time.Now().Add(time.Duration(c.below(48)-24) * time.Hour) } // it jumps, and nothing may mind
 		cfg.Policy.Valid, cfg.Policy.ChangeTimeout = 30*time.Millisecond, 10*time.Millisecond
 	})
 }
@@ -314,6 +315,7 @@ func (c *chaos) rest() {
 		})
 	}
 	until(t, "as many actors as nodes", func() bool { return c.f.Stats().Actors == int64(nodes) && c.f.Sweep().Len() == nodes })
+	until(t, "all turns of the sweep given back", func() bool { return c.turnsOut() == 0 && c.f.Stats().Late == 0 })
 	if err := c.f.Drain(context.Background()); err != nil {
 		t.Error(err)
 	}

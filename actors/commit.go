@@ -225,7 +225,9 @@ func (a *nodeActor) stepAgain(c actor.Context, p *pending) {
 			return
 		}
 		a.request(c, p.c)
-	case p.o != nil && !p.o.sample:
+	case p.o.sample:
+		a.f.settled(p.o)
+	default:
 		a.outcome(c, p.o)
 	}
 }
@@ -246,6 +248,7 @@ func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
 	case closed:
 		a.f.settled(p.o)
 	case p.o.sample:
+		a.f.settled(p.o)
 		a.later(c, retryFirst, nil)
 	case big && !p.o.bare:
 		a.f.cfg.Logger.Error("an outcome is too big for the log with its notifications and history, it goes without them", "node", a.uuid, "msg", p.o.msg.MsgName(), "error", err)

@@ -45,6 +45,8 @@ type entry struct {
 	info   map[string]any // driver_info that handle was made of
 	closed bool
 
+	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
+
 	base, due  uint64 // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
 	next, prev *entry
 	number     uint64 // order of arrival; guarded by Sweep.mu
@@ -193,4 +195,4 @@ func (e *entry) landed() {
 	}
 }
 
-func (e *entry) send(o *outcome) { e.s.f.system.Root.Send(e.pid, o) }
+func (e *entry) send(o *outcome) { e.s.f.admit(e, o) }

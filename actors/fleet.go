@@ -40,6 +40,7 @@ type Config struct {
 	RecoveryEvery time.Duration // power_failure_recovery_interval; 0 = none
 	FirstRead     time.Duration // pause before the first read after a power command; 1 s
 	MaxOperations int           // effects that may run at once; more wait
+	MaxWaiting    int           // requests that may wait for their nodes at once; more are refused; 4096
 }
 
 // Defaults fills in what a Config leaves open, as Ironic has it.
@@ -58,6 +59,9 @@ func (c Config) Defaults() Config {
 	}
 	if c.MaxOperations == 0 {
 		c.MaxOperations = 8192
+	}
+	if c.MaxWaiting == 0 {
+		c.MaxWaiting = defaultMaxWaiting
 	}
 	if c.Policy.Valid == 0 {
 		c.Policy.Valid = 10 * time.Second
@@ -88,6 +92,7 @@ type Fleet struct {
 	mu   sync.RWMutex          // guards pids
 	pids map[string]*actor.PID // by node UUID
 
+	turns turns
 	stats counters
 	times latencies
 }
@@ -270,13 +275,9 @@ func (f *Fleet) forget(uuid string, pid *actor.PID) bool {
 
 // report gives a node's actor a message about an outcome (nil = none), which is settled when the actor is off the map.
 func (f *Fleet) report(uuid string, pid *actor.PID, m any, o *outcome) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	if p := f.pids[uuid]; p == nil || !p.Equal(pid) {
+	if !f.post(uuid, pid, m) {
 		f.settled(o) // the node was deleted under a released operation
-		return
 	}
-	f.system.Root.Send(pid, m)
 }
 
 // Do sends a request to a node's actor and waits for its reply. Errors are *node.Error. When ctx ends first the outcome
@@ -293,6 +294,9 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 	}
 	f.stats.waiting.Add(1)
 	defer f.stats.waiting.Add(-1)
+	if err := f.crowded(uuid, m); err != nil {
+		return nil, err
+	}
 	c := &call{meta: meta, msg: m, reply: make(chan reply, 1), ctx: ctx}
 	f.deliver(uuid, c)
 	select {
@@ -325,11 +329,15 @@ func (f *Fleet) begin() bool {
 	return true
 }
 
-// settled counts an effect out whose outcome needs nothing any more; o may be nil.
+// settled counts an outcome out that needs nothing any more; o may be nil.
 func (f *Fleet) settled(o *outcome) {
 	if o != nil && o.held {
 		o.held = false
 		f.running.Done()
+	}
+	if o != nil && o.turn {
+		o.turn = false
+		f.turnOver()
 	}
 }
 

@@ -33,7 +33,7 @@ func isLocked(err error) bool {
 // wait parks a request that met the lock, for the lock retry time in all; after that it is refused with err and with
 // the notices of d (S8).
 func (a *nodeActor) wait(c actor.Context, q *call, d node.Decision, err error) {
-	if q.late || a.f.cfg.LockRetry <= 0 {
+	if q.late || a.f.cfg.LockRetry <= 0 || len(a.parked) >= maxParked {
 		a.f.stats.lockRefusals.Add(1)
 		a.refused(d)
 		q.answer(nil, err)

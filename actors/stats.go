@@ -7,16 +7,19 @@ import "sync/atomic"
 
 // counters are what a fleet counts since its start.
 type counters struct {
-	actors, operations, waiting       atomic.Int64
+	actors, operations, waiting, late atomic.Int64
 	commits, conflicts, fenced        atomic.Uint64
 	parked, lockRefusals, quarantined atomic.Uint64
 	polls, matches, samples, failures atomic.Uint64
+	shed                              atomic.Uint64
 }
 
 // Stats are a fleet's figures for metrics, benches and the demo.
 type Stats struct {
 	Actors, Operations                int64  // now
 	Waiting                           int64  // requests that wait for their node's actor, now
+	Late                              int64  // findings of the sweep that stand in line, now
+	Shed                              uint64 // requests refused because too many wait
 	Commits, Conflicts, Fenced        uint64 // since start
 	Parked, LockRefusals, Quarantined uint64
 	Polls                             uint64 // power readings asked for by the sweep
@@ -31,6 +34,7 @@ func (f *Fleet) Stats() Stats {
 	return Stats{
 		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
 		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(),
+		Late: s.late.Load(), Shed: s.shed.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}
 }

@@ -1,0 +1,95 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"ferrite/node"
+	"ferrite/persistence"
+)
+
+// gated lets transactions that fit through only while the gate is open, and counts those that stand before it.
+type gated struct {
+	open   chan struct{}
+	before atomic.Int64
+}
+
+func (g *gated) hook(persistence.Tx) persistence.Fault {
+	g.before.Add(1)
+	<-g.open
+	return persistence.Fault{}
+}
+
+func TestTooManyRequestsAreRefused(t *testing.T) {
+	const most, asked = 4, 20
+	w := newWorld(t, func(c *Config) { c.MaxWaiting = most })
+	id := w.create(nil)
+	g := &gated{open: make(chan struct{})}
+	w.store.SetHook(g.hook)
+	var refused, served atomic.Int64
+	var all sync.WaitGroup
+	for range asked {
+		all.Go(func() {
+			var e *node.Error
+			switch _, err := w.do(id, node.SetMaintenance{On: true}); {
+			case err == nil:
+				served.Add(1)
+			case errors.As(err, &e) && e.Kind == node.Unavailable:
+				refused.Add(1)
+			default:
+				t.Errorf("wanted an answer or a refusal, got %v", err)
+			}
+		})
+	}
+	until(t, "the refusals", func() bool { return refused.Load() >= asked-most })
+	close(g.open)
+	all.Wait()
+	if served.Load() != most || w.f.Stats().Shed != asked-most {
+		t.Errorf("%d served, %d refused, %d counted; wanted %d served", served.Load(), refused.Load(), w.f.Stats().Shed, most)
+	}
+	w.store.SetHook(nil)
+	w.must(id, node.SetMaintenance{})
+}
+
+// A whole fleet that fails at once must not stand between users and the store (user before sync).
+func TestFindingsTakeTurns(t *testing.T) {
+	const nodes = maxSamples + 100
+	w := newWorld(t, nil)
+	var ids []string
+	for range nodes {
+		id := w.create(nil)
+		w.must(id, node.SetProvision{Verb: "manage"})
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
+	}
+	until(t, "the sweep to know all", func() bool { return w.round(ids[0]) == nodes })
+	w.m.set(func() { w.m.power = node.PowerOn }) // every plug is pulled, so to speak
+	g := &gated{open: make(chan struct{})}
+	w.store.SetHook(g.hook)
+	w.f.Sweep().Round(context.Background(), nodes)
+	until(t, "a line", func() bool { return w.f.Stats().Late == nodes-maxSamples })
+	w.f.Sweep().Round(context.Background(), nodes) // a node stands in line once
+	w.f.Sweep().Round(context.Background(), nodes)
+	if late := w.f.Stats().Late; late > nodes {
+		t.Errorf("%d stand in line, wanted each node once", late)
+	}
+	close(g.open)
+	for _, id := range ids {
+		w.wait(id, "corrected or put back", func(n *node.Node) bool { return idle(n) && n.PowerState != "" })
+	}
+	until(t, "all turns given back", func() bool { return w.turnsOut() == 0 && w.f.Stats().Late == 0 })
+}
+
+func (w *world) turnsOut() int {
+	w.f.turns.mu.Lock()
+	defer w.f.turns.mu.Unlock()
+	return w.f.turns.out
+}
