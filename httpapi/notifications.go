@@ -137,7 +137,7 @@ func keptFrom(source Notifications, rev node.Rev, index int, newest node.Rev) er
 		return err
 	}
 	if rev < oldest || rev == oldest && index < at {
-		return &plainError{status: http.StatusGone, text: "Notifications from revision " + from + " on are no longer all kept: the oldest that is kept is " + first[0].Place + "."}
+		return &plainError{status: http.StatusGone, text: "Notifications from revision " + from + " on are not all kept: the oldest that is kept is " + first[0].Place + ": ask from there, or from oldest."}
 	}
 	return nil
 }

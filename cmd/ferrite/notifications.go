@@ -17,7 +17,7 @@ import (
 func newNotifications() *cobra.Command {
 	return group("notifications", "Watch what a conductor tells the world",
 		"Ironic's versioned notifications, as a conductor publishes them on NATS.",
-		"  ferrite notifications tail", newNotificationsTail())
+		"  ferrite notifications tail\n  ferrite notifications replay --from oldest", newNotificationsTail(), newNotificationsReplay())
 }
 
 func newNotificationsTail() *cobra.Command {

@@ -114,6 +114,7 @@ func (c *Caller) post(ctx context.Context, url string, head http.Header, body an
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("Accept", "application/json")
 	q.Header.Set("User-Agent", "ferrite")
+	q.Header["X-Idempotency-Key"] = nil // not sent: a kept connection that the server has just closed is no failure
 	r, err := c.http.Do(q)
 	if err != nil {
 		return nil, err
