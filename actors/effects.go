@@ -148,6 +148,7 @@ func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.P
 	for {
 		p, err := f.permit(f.ctx, self, n)
 		if err == nil {
+			killpoint("before-send", n.UUID)
 			began := time.Now()
 			if err = command(p); !errors.Is(err, bmc.ErrPermit) {
 				f.times.observe(op, err, time.Since(began))

@@ -10,15 +10,17 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Places in an operation's life, in their order. What a node does stands still at the place that the file named by
 // KILLPOINTS_FILE names ("PLACE COUNT"); once COUNT nodes stand there, FILE.reached appears, and whoever waits for it
-// may kill the process.
+// may kill or suspend the process. Without the file they go on.
 //
 //	before-intent  decided, not yet proposed
 //	after-intent   committed, no effect started
 //	in-step        a step of a driver is about to run
+//	before-send    the permit is there, the command not yet with the driver
 //	after-reply    the effect is over, its outcome not yet proposed
 //	after-result   the outcome is committed, nobody told
 var killpoints struct {
@@ -28,16 +30,8 @@ var killpoints struct {
 
 func killpoint(place, uuid string) {
 	file := os.Getenv("KILLPOINTS_FILE")
-	if file == "" {
-		return
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return
-	}
-	var armed string
-	var count int
-	if _, err := fmt.Fscan(strings.NewReader(string(text)), &armed, &count); err != nil || armed != place {
+	count := armed(file, place)
+	if count == 0 {
 		return
 	}
 	k := &killpoints
@@ -50,5 +44,20 @@ func killpoint(place, uuid string) {
 		_ = os.WriteFile(file+".reached", nil, 0o600)
 	}
 	k.Unlock()
-	select {}
+	for armed(file, place) > 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// armed is how many nodes are to stand at a place, 0 = none.
+func armed(file, place string) (count int) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	var named string
+	if _, err := fmt.Fscan(strings.NewReader(string(text)), &named, &count); err != nil || named != place {
+		return 0
+	}
+	return count
 }

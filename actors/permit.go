@@ -49,6 +49,7 @@ func (p *permit) OK(ctx context.Context) error {
 		return fmt.Errorf("%w: node %s is no longer this conductor's under operation %s", bmc.ErrPermit, p.uuid, p.op)
 	}
 	if !p.Live() {
+		p.f.stats.expired.Add(1)
 		return fmt.Errorf("%w: its time is over", bmc.ErrPermit)
 	}
 	return nil

@@ -11,7 +11,7 @@ type counters struct {
 	commits, conflicts, fenced        atomic.Uint64
 	parked, lockRefusals, quarantined atomic.Uint64
 	polls, matches, samples, failures atomic.Uint64
-	shed                              atomic.Uint64
+	shed, expired                     atomic.Uint64
 }
 
 // Stats are a fleet's figures for metrics, benches and the demo.
@@ -21,6 +21,7 @@ type Stats struct {
 	Late                              int64  // findings of the sweep that stand in line, now
 	Shed                              uint64 // requests refused because too many wait
 	Commits, Conflicts, Fenced        uint64 // since start
+	Expired                           uint64 // permits that were too old when it came to sending (S9)
 	Parked, LockRefusals, Quarantined uint64
 	Polls                             uint64 // power readings asked for by the sweep
 	Matches                           uint64 // answered and equal to the record: nothing else happened (P1)
@@ -34,7 +35,7 @@ func (f *Fleet) Stats() Stats {
 	return Stats{
 		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
 		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(),
-		Late: s.late.Load(), Shed: s.shed.Load(),
+		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}
 }
