@@ -32,6 +32,7 @@ type Config struct {
 	APITLS         *tls.Config  // nil = plain HTTP
 	PublicEndpoint string       // base of links, "" = from the request
 	MaxLimit       int          // api max_limit
+	MaxWaiting     int          // changes that may wait for their nodes at once; 0 = 4096
 	AuthStrategy   string       // "noauth" or "http_basic"
 	HtpasswdFile   string
 	PprofListen    string // loopback host:port, "" = off
@@ -65,7 +66,7 @@ func Defaults() Config {
 		name = "ferrite"
 	}
 	return Config{
-		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000,
+		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000, MaxWaiting: 4096,
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
 		LockRetry: 3 * time.Second, OutboxMaxAge: 24 * time.Hour, OutboxMaxBytes: 256 << 20, OutboxKeep: 24 * time.Hour, NovaPower: true, Nova: nova.Defaults(), DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),

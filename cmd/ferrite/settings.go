@@ -55,6 +55,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 		c.Name = name
 	}
 	c.DataDir, c.Group = s.String("data_dir"), strings.ToLower(s.String("conductor_group"))
+	c.MaxWaiting = s.Int("max_waiting_requests")
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")
 	c.PprofListen = s.String("pprof_listen")

@@ -21,6 +21,7 @@ var Options = []Option{
 	{Key: "api_tls_key", Kind: String, Help: "key file of the API (PEM); needs api_tls_cert"},
 	{Key: "public_endpoint", Kind: String, Help: "base of the links in answers, like https://ironic.example:6385 (default: as requested)"},
 	{Key: "api.max_limit", Kind: Int, Default: "1000", Min: "1", Help: "largest page of a list"},
+	{Key: "max_waiting_requests", Kind: Int, Default: "4096", Min: "1", Help: "changes that may wait for their nodes at once; more are refused with 503 and Retry-After"},
 	{Key: "auth_strategy", Kind: Enum, Default: "noauth", Allowed: []string{"noauth", "http_basic"}, Help: "who may use the API"},
 	{Key: "htpasswd_file", Kind: String, Help: "users of http_basic: lines of user:bcrypt"},
 	{Key: "insecure", Kind: Bool, Default: "false", Help: "allow noauth on an address that others can reach"},

@@ -1,0 +1,149 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// rss is the anonymous resident memory of the process in bytes.
+func (p *process) rss() int64 {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), "RssAnon:")
+	kb, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return kb << 10
+}
+
+// descriptors counts the open files of the process.
+func (p *process) descriptors() int {
+	p.t.Helper()
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return len(all)
+}
+
+// TestLoad asks for far more than may wait: writes are refused with what to do, or done; reads go on; nothing grows, and
+// when it is over all is as before. FERRITE_LONG=1 makes it last minutes.
+func TestLoad(t *testing.T) {
+	const waiting, writers, nodes = 64, 256, 40
+	lasting := 3000 // writes done
+	if os.Getenv("FERRITE_LONG") != "" {
+		lasting = 300_000
+	}
+	f := newFarm(t, nodes)
+	s := newSite(t, "--max-waiting-requests", fmt.Sprint(waiting), "--sync-power-state-interval", "1s")
+	for i := range nodes {
+		s.enroll(fmt.Sprintf("n%d", i), f.driverInfo(i))
+	}
+	line := &http.Transport{MaxIdleConnsPerHost: writers}
+	client := &http.Client{Transport: line}
+	// one POST, PATCH or power of many clients that never wait
+	ask := func(method, path, body string) (int, http.Header) {
+		q, _ := http.NewRequest(method, s.api+path, strings.NewReader(body))
+		q.Header.Set("X-OpenStack-Ironic-API-Version", "1.89")
+		q.Header.Set("Content-Type", "application/json")
+		r, err := client.Do(q)
+		if err != nil {
+			t.Error(err)
+			return 0, nil
+		}
+		defer r.Body.Close()
+		_, _ = io.Copy(io.Discard, r.Body)
+		return r.StatusCode, r.Header
+	}
+	before, files := int64(0), s.p.descriptors()
+	var done, shed, busy, reads atomic.Int64
+	var last [nodes]atomic.Int64 // the newest acknowledged value of each node
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := 0; done.Load() < int64(lasting); i++ {
+				n := w % nodes
+				if w%8 == 0 { // some drive power, most of which meets another operation
+					code, _ := ask("PUT", fmt.Sprintf("/v1/nodes/n%d/states/power", n), `{"target":"`+[]string{"power on", "power off"}[i%2]+`"}`)
+					if code == http.StatusConflict || code == http.StatusAccepted {
+						busy.Add(1)
+						continue
+					}
+					shed.Add(1)
+					continue
+				}
+				value := int64(i*writers + w + 1)
+				code, h := ask("PATCH", fmt.Sprintf("/v1/nodes/n%d", n), fmt.Sprintf(`[{"op":"add","path":"/extra/w%d","value":%d}]`, w, value))
+				switch code {
+				case http.StatusOK:
+					done.Add(1)
+					last[n].Store(value)
+				case http.StatusServiceUnavailable:
+					shed.Add(1)
+					if h.Get("Retry-After") == "" {
+						t.Error("503 without Retry-After")
+					}
+				case http.StatusConflict:
+					busy.Add(1)
+				default:
+					t.Errorf("PATCH answers %d", code)
+				}
+			}
+		})
+	}
+	all.Go(func() {
+		for done.Load() < int64(lasting) {
+			if code, _ := ask("GET", fmt.Sprintf("/v1/nodes/n%d", reads.Load()%nodes), ""); code != http.StatusOK {
+				t.Errorf("GET answers %d under load", code)
+			}
+			if reads.Add(1); before == 0 && done.Load() > int64(lasting/4) {
+				before = s.p.rss()
+			}
+		}
+	})
+	all.Wait()
+	after := s.p.rss()
+	t.Logf("%d done, %d shed, %d met another operation, %d reads; memory %d -> %d MB", done.Load(), shed.Load(), busy.Load(), reads.Load(), before>>20, after>>20)
+	if done.Load() == 0 || shed.Load() == 0 || reads.Load() == 0 || s.metric("conductor_requests_shed_total") == 0 {
+		t.Errorf("%d done, %d shed, %d reads: wanted some of each", done.Load(), shed.Load(), reads.Load())
+	}
+	if after > 2*before+64<<20 {
+		t.Errorf("memory grew from %d to %d MB", before>>20, after>>20)
+	}
+	line.CloseIdleConnections()
+	until(t, "all connections to be closed", func() bool { return s.p.descriptors() <= files+2 })
+	until(t, "nothing to wait", func() bool {
+		return s.metric("conductor_mailbox_depth") == 0 && s.metric("conductor_findings_late") == 0
+	})
+	for i := range nodes { // calm again: everything can be done
+		ident := fmt.Sprintf("n%d", i)
+		until(t, ident+" to be free", func() bool { return s.node(ident)["reservation"] == nil })
+	}
+	s.p.kill()
+	s.start()
+	for i := range nodes {
+		extra, _ := s.node(fmt.Sprintf("n%d", i))["extra"].(map[string]any)
+		found := false
+		for _, v := range extra {
+			found = found || int64(v.(float64)) == last[i].Load()
+		}
+		if last[i].Load() != 0 && !found {
+			t.Errorf("node n%d: acknowledged value %d is lost: %v", i, last[i].Load(), extra)
+		}
+	}
+}
