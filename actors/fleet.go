@@ -39,6 +39,7 @@ type Config struct {
 	SyncInterval  time.Duration // sync_power_state_interval; 0 = no power sync
 	RecoveryEvery time.Duration // power_failure_recovery_interval; 0 = none
 	FirstRead     time.Duration // pause before the first read after a power command; 1 s
+	History       HistoryLimit  // what is kept of a node's history; zero = all
 	MaxOperations int           // effects that may run at once; more wait
 	MaxWaiting    int           // requests that may wait for their nodes at once; more are refused; 4096
 }
@@ -120,8 +121,8 @@ func (f *Fleet) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	wg.Add(1)
-	go func() { defer wg.Done(); f.sweep.run(ctx) }()
+	wg.Go(func() { f.sweep.run(ctx) })
+	wg.Go(func() { f.trimHistories(ctx) })
 	defer wg.Wait()
 	for {
 		rev := f.cfg.Store.Applied()

@@ -205,7 +205,7 @@ func (c *Conductor) act() error {
 		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder:      c.encoder(),
-		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting,
+		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
 		Wanted: func(n *node.Node) bool { return n.ConductorGroup == c.cfg.Group },
 	})
 	c.fleet = f

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"ferrite/actors"
 	"ferrite/bmc/fake"
 	"ferrite/bmc/ipmi"
 	"ferrite/node"
@@ -27,13 +28,14 @@ type Config struct {
 	Logger  *slog.Logger
 	Policy  node.Policy
 
-	APIListen      string       // host:port; port 0 = any
-	APIListener    net.Listener // instead of APIListen
-	APITLS         *tls.Config  // nil = plain HTTP
-	PublicEndpoint string       // base of links, "" = from the request
-	MaxLimit       int          // api max_limit
-	MaxWaiting     int          // changes that may wait for their nodes at once; 0 = 4096
-	AuthStrategy   string       // "noauth" or "http_basic"
+	APIListen      string              // host:port; port 0 = any
+	APIListener    net.Listener        // instead of APIListen
+	APITLS         *tls.Config         // nil = plain HTTP
+	PublicEndpoint string              // base of links, "" = from the request
+	MaxLimit       int                 // api max_limit
+	History        actors.HistoryLimit // what is kept of a node's history
+	MaxWaiting     int                 // changes that may wait for their nodes at once; 0 = 4096
+	AuthStrategy   string              // "noauth" or "http_basic"
 	HtpasswdFile   string
 	PprofListen    string // loopback host:port, "" = off
 
@@ -67,6 +69,7 @@ func Defaults() Config {
 	}
 	return Config{
 		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000, MaxWaiting: 4096,
+		History:      actors.HistoryLimit{Keep: 300, Batch: 1000, Every: 24 * time.Hour},
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
 		LockRetry: 3 * time.Second, OutboxMaxAge: 24 * time.Hour, OutboxMaxBytes: 256 << 20, OutboxKeep: 24 * time.Hour, NovaPower: true, Nova: nova.Defaults(), DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
