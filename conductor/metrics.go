@@ -81,7 +81,7 @@ func newCollector(c *Conductor) *collector {
 		notifyState: prometheus.NewDesc("conductor_notify_up", "1 while NATS confirms what is published.", nil, nil),
 		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "op", "code"}, nil),
 		breaker:     prometheus.NewDesc("conductor_bmc_breaker", "Nodes of the power sync by how their BMC does: closed answers, failing has retries left, open is given up.", []string{"state"}, nil),
-		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long the outbox has held notifications that NATS has not confirmed.", nil, nil),
+		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long NATS has not confirmed the notifications that it was given.", nil, nil),
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
 		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
 		emptied:     time.Now(),
@@ -131,7 +131,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.synced, prometheus.GaugeValue, float64(breakers["closed"]+breakers["failing"]))
 	ch <- prometheus.MustNewConstMetric(m.recovering, prometheus.GaugeValue, float64(breakers["open"]))
-	ch <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, m.lagging(f.store.OutboxDepth).Seconds())
+	ch <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, m.lagging(f.bus.Lag).Seconds())
 }
 
 // requests are the histograms of BMC request times.
@@ -147,7 +147,7 @@ func (m *collector) requests(ch chan<- prometheus.Metric) {
 	}
 }
 
-// lagging is how long the outbox has not been empty, as far as the scrapes saw.
+// lagging is how long something has waited for NATS, as far as the scrapes saw.
 func (m *collector) lagging(depth int) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
