@@ -23,7 +23,8 @@
 // # Failure
 //
 // Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session; chassis
-// reset and NMI are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). Every packet of a mutating
+// reset and NMI are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
+// answer takes its session with it. Every packet of a mutating
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
 // AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
 // session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is

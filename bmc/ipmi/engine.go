@@ -148,6 +148,9 @@ func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]b
 		}
 	}
 	c.done = make(chan outcome, 1)
+	if by, ok := limit.Deadline(); ok {
+		c.until = int64(by.Sub(sh.start))
+	}
 	sh.mu.Lock()
 	if sh.closed {
 		sh.mu.Unlock()
@@ -157,6 +160,10 @@ func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]b
 	sh.rouseLocked()
 	select {
 	case o := <-c.done:
+		if errors.Is(o.err, errWithdrawn) { // the shard looked at the clock before the context did
+			<-limit.Done()
+			o.err = context.Cause(limit)
+		}
 		if o.err != nil {
 			return nil, wrap(o)
 		}

@@ -119,7 +119,28 @@ func (sh *shard) transmit(r *record) {
 	sh.sock.push(n, r.addr)
 	sh.stats.sent.Add(1)
 	r.try++
-	sh.wheel.set(r, sh.now, sh.jittered(wait))
+	sh.wheel.set(r, sh.now, sh.within(c, sh.jittered(wait)))
+}
+
+// within cuts a wait off at the time at which the call's caller gives up.
+func (sh *shard) within(c *call, wait time.Duration) time.Duration {
+	if c == nil || c.until == 0 {
+		return wait
+	}
+	return max(min(wait, time.Duration(c.until-sh.now)), 0)
+}
+
+// over reports whether the call's caller has given up.
+func (sh *shard) over(c *call) bool { return c.gone.Load() || c.until != 0 && sh.now >= c.until }
+
+// again reports whether the outstanding command is worth one more try in its session. If the caller would give up
+// before that could tell, a new session is the better use of the time that is left.
+func (sh *shard) again(r *record) bool {
+	if int(r.try) >= len(sh.cfg.Timeouts) {
+		return false
+	}
+	c := r.cur
+	return c == nil || c.until == 0 || r.has(flagFresh) || time.Duration(c.until-sh.now) > sh.cfg.Timeouts[r.try]
 }
 
 // patience is how long a command that is sent once waits for its answer.
@@ -147,6 +168,8 @@ func (sh *shard) timer(r *record) {
 	}
 }
 
+// exchangeTimer goes on after a wait without an answer. A job that ends so takes its session with it: the BMC may have
+// forgotten it, and the next job must not find that out once more.
 func (sh *shard) exchangeTimer(r *record) {
 	c := r.cur
 	switch {
@@ -156,12 +179,13 @@ func (sh *shard) exchangeTimer(r *record) {
 			return
 		}
 		sh.gone(r)
-	case c != nil && c.gone.Load():
-		sh.endJob(r, outcome{err: errWithdrawn})
+	case c != nil && sh.over(c):
+		sh.dropSession(r)
+		sh.endJob(r, outcome{err: errWithdrawn, unknown: c.mutating && c.state.Load() == callSent})
 	case c != nil && c.once && !r.has(flagPriv): // S12
 		sh.dropSession(r)
 		sh.fail(r, errors.New("no answer; it is not sent twice, so whether it was executed is unknown"))
-	case int(r.try) < len(sh.cfg.Timeouts):
+	case sh.again(r):
 		sh.transmit(r)
 	case !r.has(flagFresh): // the BMC may have forgotten the session
 		r.flags |= flagFresh

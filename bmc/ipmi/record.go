@@ -104,6 +104,7 @@ type call struct {
 	once     bool // never retransmitted (S12)
 	ended    bool // owned by the shard's goroutine
 	permit   bmc.Permit
+	until    int64 // shard time at which its caller gives up, 0 = never
 	state    atomic.Uint32
 	gone     atomic.Bool // the caller has gone: no retransmission any more
 	done     chan outcome

@@ -44,14 +44,14 @@ func (sh *shard) sendShake(r *record, first bool) {
 	sh.stats.sent.Add(1)
 	wait := sh.cfg.Timeouts[min(int(r.try), len(sh.cfg.Timeouts)-1)]
 	r.try++
-	sh.wheel.set(r, sh.now, sh.jittered(wait))
+	sh.wheel.set(r, sh.now, sh.within(r.cur, sh.jittered(wait)))
 }
 
 func (sh *shard) shakeTimer(r *record) {
 	switch {
 	case sh.leaving: // one last moment for an answer that would open a session
 		sh.gone(r)
-	case r.cur != nil && r.cur.gone.Load():
+	case r.cur != nil && sh.over(r.cur):
 		sh.endShake(r)
 		sh.endJob(r, outcome{err: errWithdrawn})
 	case int(r.try) < len(sh.cfg.Timeouts):
