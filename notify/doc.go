@@ -23,7 +23,11 @@
 //	nats sub 'ironic_versioned_notifications.*.baremetal.node.power_set.*'
 //
 // Headers: Nats-Msg-Id is the message_id; Ferrite-Rev the place in the log, "revision.index"; Ironic-Node the node's
-// UUID. A consumer that remembers the greatest Ferrite-Rev drops what comes twice.
+// UUID. A consumer that remembers the greatest Ferrite-Rev drops what comes twice. With Link.JetStream the publisher does
+// it for the stream, by the place of the stream's last message.
+//
+// An outbox may hold events of other consumers (package nova): their subjects begin with $, and a Publisher passes them by
+// unless Config.Takes says that they are its own.
 //
 // A payload is a table of fields (payload.go), an event family a row (family.go).
 //
