@@ -56,13 +56,14 @@ type (
 
 // call is one request and its one reply.
 type call struct {
-	ctx   context.Context
-	meta  node.Meta
-	msg   node.Msg
-	reply chan reply  // holds 1
-	timer *time.Timer // ends the waiting for a lock; nil = has not met one
-	late  bool        // has waited for a lock as long as it may
-	steps int         // how often it was stepped again after a conflict (S5)
+	ctx    context.Context
+	meta   node.Meta
+	msg    node.Msg
+	reply  chan reply  // holds 1
+	timer  *time.Timer // ends the waiting for a lock; nil = has not met one
+	late   bool        // has waited for a lock as long as it may
+	proven bool        // a new login was tried on the BMC already
+	steps  int         // how often it was stepped again after a conflict (S5)
 }
 
 type reply struct {
@@ -119,7 +120,7 @@ func (a *nodeActor) Receive(c actor.Context) {
 	case *committed:
 		a.committed(c, m)
 		a.work(c)
-	case *call, *outcome, *changed, *expired, *readDone, *again:
+	case *call, *outcome, *changed, *expired, *readDone, *proved, *again:
 		if o, ok := m.(*outcome); ok && o.sample && a.commit != nil {
 			a.f.settled(o) // the sweep comes back; the reading may be older than the commit (P3)
 			return
@@ -168,6 +169,9 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 		a.expired(c, m.c)
 	case *readDone:
 		a.readDone(m)
+	case *proved:
+		a.reading = nil
+		a.request(c, m.c)
 	}
 }
 
@@ -216,6 +220,10 @@ func (a *nodeActor) request(c actor.Context, q *call) {
 	}
 	if d.Node == nil {
 		q.answer(d.Reply, nil)
+		return
+	}
+	if m, ok := q.msg.(node.UpdateNode); ok && a.newLogin(q, d.Node) {
+		a.prove(c, q, m, d.Node)
 		return
 	}
 	a.submit(c, &pending{d: d, c: q})

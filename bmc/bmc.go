@@ -111,14 +111,16 @@ type StepRunner interface {
 
 // Driver is one hardware type. A nil field is not supported.
 type Driver struct {
-	Name       string // hardware type: "ipmi"
-	Caps       Capabilities
-	Validate   Validator
-	Power      Power
-	Boot       Boot
-	Identity   Identity
-	Poller     Poller
-	Steps      StepRunner
+	Name     string // hardware type: "ipmi"
+	Caps     Capabilities
+	Validate Validator
+	Power    Power
+	Boot     Boot
+	Identity Identity
+	Poller   Poller
+	Steps    StepRunner
+	// NewLogin reports whether changed says to log in to the same BMC in another way; nil = there is no login.
+	NewLogin   func(n, changed *node.Node) bool
 	Properties map[string]string // GET /v1/drivers/NAME/properties
 }
 
@@ -141,3 +143,12 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+type insisting struct{}
+
+// Insist makes a driver ask the BMC anew, even if it has refused this login a short while ago and is left alone so that
+// accounts are not locked. It is for single requests of a person.
+func Insist(ctx context.Context) context.Context { return context.WithValue(ctx, insisting{}, true) }
+
+// Insists reports whether Insist made ctx.
+func Insists(ctx context.Context) bool { return ctx.Value(insisting{}) != nil }

@@ -58,6 +58,9 @@ func (s *step) update(m UpdateNode) (Decision, error) {
 		}
 		return s.refusedUpdate(m, err)
 	}
+	if m.Veto != "" {
+		return s.refusedUpdate(m, refuse(op, n, Invalid, "%s", m.Veto))
+	}
 	s.sideEffects(m)
 	s.notice(Notice{Action: "update", Status: Start, API: true, Node: s.snap()})
 	s.notice(Notice{Action: "update", Status: End, API: true})

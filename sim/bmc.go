@@ -19,6 +19,7 @@ type BMC struct {
 	power    bool
 	dead     bool
 	refuse   bool           // chassis control answers 0xD6 and does nothing
+	secret   string         // password, "" = Config.Password
 	mute     bool           // chassis control and boot options are carried out, but never answered
 	latency  *time.Duration // instead of the fleet's
 	boot     boot
@@ -74,6 +75,16 @@ func (b *BMC) SetLatency(d time.Duration) { b.mu.Lock(); defer b.mu.Unlock(); b.
 
 // SetRefusePower makes chassis control fail.
 func (b *BMC) SetRefusePower(refuse bool) { b.mu.Lock(); defer b.mu.Unlock(); b.refuse = refuse }
+
+// SetPassword changes the password; open sessions stay.
+func (b *BMC) SetPassword(p string) { b.mu.Lock(); defer b.mu.Unlock(); b.secret = p }
+
+func (b *BMC) password() []byte {
+	if b.secret != "" {
+		return []byte(b.secret)
+	}
+	return []byte(b.f.cfg.Password)
+}
 
 // SetLoseReplies makes the BMC carry out chassis control and boot options without answering them, as when the reply is
 // lost or the asker has died.

@@ -47,6 +47,7 @@ type change struct {
 	Latency     *string `json:"latency"`
 	RefusePower *bool   `json:"refuse_power"`
 	LoseReplies *bool   `json:"lose_replies"`
+	Password    *string `json:"password"`
 }
 
 func onOff(on bool) string {
@@ -127,10 +128,13 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
-		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power or lose_replies: %w", err)
+		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power, lose_replies or password: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("wanted one JSON object with power, dead, latency, refuse_power or lose_replies, found more behind it")
+		return errors.New("wanted one JSON object with power, dead, latency, refuse_power, lose_replies or password, found more behind it")
+	}
+	if c.Password != nil && len(*c.Password) > 20 {
+		return fmt.Errorf("password has %d bytes: IPMI allows 20", len(*c.Password))
 	}
 	if c.Power != nil && *c.Power != "on" && *c.Power != "off" {
 		return fmt.Errorf("power is %q: wanted \"on\" or \"off\"", *c.Power)
@@ -150,6 +154,9 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	}
 	if c.RefusePower != nil {
 		b.SetRefusePower(*c.RefusePower)
+	}
+	if c.Password != nil {
+		b.SetPassword(*c.Password)
 	}
 	if c.LoseReplies != nil {
 		b.SetLoseReplies(*c.LoseReplies)

@@ -138,7 +138,7 @@ func (b *BMC) rakp1(p, out []byte) int {
 	var ids [8]byte
 	le.PutUint32(ids[:], s.console)
 	le.PutUint32(ids[4:], s.id)
-	m := s.suite.mac([]byte(b.f.cfg.Password), ids[:], s.rc[:], s.rm[:], guid[:], []byte{s.role, byte(len(s.user))}, s.user)
+	m := s.suite.mac(b.password(), ids[:], s.rc[:], s.rm[:], guid[:], []byte{s.role, byte(len(s.user))}, s.user)
 	return 40 + copy(out[40:], m)
 }
 
@@ -169,12 +169,12 @@ func (b *BMC) rakp3(p, out []byte) int {
 		}
 		return 0
 	}
-	want := s.suite.mac([]byte(b.f.cfg.Password), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
+	want := s.suite.mac(b.password(), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
 	if !hmac.Equal(want, p[8:]) {
 		b.f.stats.auth.Add(1)
 		return refuse(statusBadCheck)
 	}
-	sik := s.integrityKey([]byte(b.f.cfg.Password))
+	sik := s.integrityKey(b.password())
 	if !s.active { // else sent again: the same answer, nothing new
 		s.keys(sik)
 		s.active, s.last = true, time.Now()

@@ -20,8 +20,15 @@ func (e *Engine) Driver() *bmc.Driver {
 			PowerTargets: []node.PowerState{node.PowerOn, node.PowerOff, node.Rebooting, node.SoftRebooting, node.SoftPowerOff},
 			PowerSync:    true, BootDevices: bootDevices,
 		},
-		Validate: d, Power: d, Boot: d, Identity: d, Poller: poller{e}, Properties: properties,
+		Validate: d, Power: d, Boot: d, Identity: d, Poller: poller{e}, NewLogin: newLogin, Properties: properties,
 	}
+}
+
+// newLogin compares user, password, key and privilege level of two versions of a node.
+func newLogin(n, changed *node.Node) bool {
+	a, err := parseInfo(n)
+	b, berr := parseInfo(changed)
+	return err == nil && berr == nil && b.why == nil && a.String() == b.String() && a.who != b.who
 }
 
 // driver is the engine in the words of package bmc.
@@ -89,7 +96,7 @@ func (d driver) send(ctx context.Context, n *node.Node, name string, c *call, ra
 
 // PowerState asks the BMC.
 func (d driver) PowerState(ctx context.Context, n *node.Node) (node.PowerState, error) {
-	data, err := d.send(ctx, n, powerStatus, &call{}, Raw{netChassis, cmdChassisStatus, nil})
+	data, err := d.send(ctx, n, powerStatus, &call{insist: bmc.Insists(ctx)}, Raw{netChassis, cmdChassisStatus, nil})
 	switch {
 	case err != nil:
 		return node.PowerUnknown, err

@@ -102,6 +102,7 @@ type call struct {
 	priv     byte // privilege level that it needs
 	mutating bool
 	once     bool // never retransmitted (S12)
+	insist   bool // asks anew although the BMC has refused the login a while ago
 	ended    bool // owned by the shard's goroutine
 	permit   bmc.Permit
 	until    int64 // shard time at which its caller gives up, 0 = never

@@ -31,6 +31,9 @@ func (sh *shard) request(q *request) {
 		}
 		sh.want(r, false)
 	case q.call != nil:
+		if q.call.insist && r.stage != quarantined && errors.Is(r.cause, errLogin) {
+			r.heldTill, r.cause = 0, nil
+		}
 		if err := sh.refusal(r); err != nil {
 			q.call.end(outcome{err: err, auth: denied(err)})
 			return

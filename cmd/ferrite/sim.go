@@ -27,7 +27,7 @@ dead is fixed by the seed. Datagrams whose destination is outside 127.0.0.0/8 ar
 With --control, a small HTTP API shows and changes what no conductor can:
   GET /bmcs/3    power, boot device, sessions, log of commands
   PUT /bmcs/3    {"power":"on|off", "dead":bool, "latency":"3s", "refuse_power":bool,
-                 "lose_replies":bool}`,
+                 "lose_replies":bool, "password":"new"}`,
 		Example: "  ferrite sim --bmcs 50 --control 127.0.0.1:6231\n" +
 			"  ipmitool -I lanplus -H 127.1.0.1 -p 6230 -U admin -P password power status\n" +
 			"  curl -X PUT http://127.0.0.1:6231/bmcs/0 -d '{\"power\":\"on\"}'",
