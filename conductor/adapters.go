@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ type hardware struct {
 	fleet   *actors.Fleet
 	policy  node.Policy
 	drivers map[string]*bmc.Driver // by interface name
+	shared  *endpoints
 }
 
 // Types are the enabled hardware types.
@@ -43,8 +45,16 @@ func (h *hardware) Enabled() map[string][]string { return h.policy.Enabled }
 // Defaults are the configured default interfaces by kind.
 func (h *hardware) Defaults() map[string]string { return h.policy.Defaults }
 
-// Validate is GET validate.
-func (h *hardware) Validate(n *node.Node) map[string]node.Validity { return h.fleet.Validate(n) }
+// Validate is GET validate. It warns of another node behind the same BMC (S15).
+func (h *hardware) Validate(n *node.Node) map[string]node.Validity {
+	out := h.fleet.Validate(n)
+	if w := h.shared.warning(n); w != "" {
+		v := out["power"]
+		v.Reason = strings.TrimSpace(v.Reason + " " + w)
+		out["power"] = v
+	}
+	return out
+}
 
 // BootDevices are what the node's management interface takes.
 func (h *hardware) BootDevices(n *node.Node) ([]string, error) {

@@ -36,6 +36,7 @@ type Conductor struct {
 	engine      *ipmi.Engine
 	drivers     map[string]*bmc.Driver // by interface name
 	fleet       *actors.Fleet
+	endpoints   *endpoints
 	nats        *embedded.Server
 	publisher   *notify.Publisher
 	nova        *nova.Caller // nil = Nova is told nothing
@@ -211,6 +212,8 @@ func (c *Conductor) act() error {
 	c.fleet = f
 	c.began("actors", func(context.Context) error { f.Close(); return nil })
 	c.spawn("fleet", f.Run)
+	c.endpoints = newEndpoints(c.store)
+	c.spawn("endpoints", c.endpoints.run)
 	c.began("operations", f.Drain)
 	return nil
 }

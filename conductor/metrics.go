@@ -48,6 +48,7 @@ var metrics = []metric{
 	{"conductor_notify_outbox", "Events in the outbox that NATS or Nova have still to be told.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
 	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
 	{"conductor_mailbox_depth", "Requests that wait for their node's actor.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Waiting) }},
+	{"conductor_bmc_shared_nodes", "Nodes whose BMC address another, earlier node has too.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.twice) }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
 }
 
@@ -105,7 +106,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats()}
+	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), twice: m.c.endpoints.shared()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}

@@ -30,7 +30,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 	}
 	api, err := httpapi.New(httpapi.Config{
 		Commands: c.fleet, Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
-		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers},
+		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
 		Notifications: kept{c.store, c.cluster},
 	})

@@ -53,4 +53,5 @@ type figures struct {
 	base  Stats
 	nova  nova.Stats
 	bus   notify.Stats
+	twice int // nodes behind a BMC that another node has too
 }

@@ -255,11 +255,11 @@ func validateNode(r *request) error {
 		}
 		first = false
 		b = append(append(append(b, '"'), kind...), `":{"result":`...)
-		if v.OK {
-			b = append(b, `true}`...)
-			continue
+		b = wire.AppendValue(b, v.OK)
+		if !v.OK || v.Reason != "" { // Ironic gives a reason with false alone; ours may be a warning (S15)
+			b = wire.AppendString(append(b, `,"reason":`...), v.Reason)
 		}
-		b = append(wire.AppendString(append(b, `false,"reason":`...), v.Reason), '}')
+		b = append(b, '}')
 	}
 	r.json(http.StatusOK, append(b, '}'))
 	return nil

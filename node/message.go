@@ -85,7 +85,7 @@ type BootDevice struct {
 // Validity is one interface's line of GET validate.
 type Validity struct {
 	OK     bool
-	Reason string // why not; "" when OK
+	Reason string // why not; when OK a warning, "" = none
 }
 
 // MsgName names the message.
