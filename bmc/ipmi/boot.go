@@ -115,9 +115,10 @@ func stored(n *node.Node) (bmc.BootDevice, bool) {
 	return bmc.BootDevice{Device: device, Persistent: true, Known: true}, true
 }
 
-// parseBoot reads the answer to Get Boot Options 5: parameter version, parameter, then its data.
+// parseBoot reads the answer to Get Boot Options 5: parameter version, parameter, then its data. Of an answer that is
+// cut short or about another parameter nothing is known.
 func parseBoot(data []byte) bmc.BootDevice {
-	if len(data) < 4 {
+	if len(data) < 4 || data[1]&0x7f != 5 {
 		return bmc.BootDevice{}
 	}
 	return bmc.BootDevice{Device: deviceNames[data[3]>>2&0x0f], Persistent: data[2]&0x40 != 0, Known: true}

@@ -184,7 +184,7 @@ func (sh *shard) exchangeTimer(r *record) {
 		sh.endJob(r, outcome{err: errWithdrawn, unknown: c.mutating && c.state.Load() == callSent})
 	case c != nil && c.once && !r.has(flagPriv): // S12
 		sh.dropSession(r)
-		sh.fail(r, errors.New("no answer; it is not sent twice, so whether it was executed is unknown"))
+		sh.fail(r, fmt.Errorf("no answer; it is not sent twice, so whether it was executed is unknown%s", sh.suspects.take(r.addr)))
 	case sh.again(r):
 		sh.transmit(r)
 	case !r.has(flagFresh): // the BMC may have forgotten the session
@@ -193,7 +193,7 @@ func (sh *shard) exchangeTimer(r *record) {
 		sh.proceed(r)
 	default:
 		sh.dropSession(r)
-		err := unanswered("the command in a new session", int(r.try))
+		err := sh.unanswered(r, "the command in a new session")
 		sh.fail(r, err)
 		sh.failPolls(r, err)
 	}
@@ -214,6 +214,7 @@ func (sh *shard) packet(b []byte, from netip.AddrPort) {
 	}
 	if why != accepted {
 		sh.stats.drops[why].Add(1)
+		sh.suspects.note(from, why, sh.now)
 	}
 }
 
@@ -239,6 +240,7 @@ func (sh *shard) sessionPacket(b []byte, h header, from netip.AddrPort) Reason {
 	if netfn, cmd := r.outstanding(); r.stage != exchanging || p.netfn != netfn|1 || p.cmd != cmd || p.rqSeq != r.sess.rqSeq {
 		return dropLate
 	}
+	sh.suspects.clear(from)
 	sh.replied(r, p)
 	return accepted
 }

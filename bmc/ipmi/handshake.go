@@ -128,7 +128,9 @@ func (h *handshake) opened(p []byte) error {
 	if len(p) < 36 {
 		return errShort
 	}
-	h.bmc = binary.LittleEndian.Uint32(p[8:])
+	if h.bmc = binary.LittleEndian.Uint32(p[8:]); h.bmc == 0 { // 0 means "outside a session"
+		return errors.New("the BMC opened a session with the invalid id 0")
+	}
 	for i, alg := range []byte{h.suite.auth, h.suite.integ, h.suite.conf} {
 		if got := p[12+8*i+4] & 0x3f; got != alg { // never accept another suite than the one asked for
 			return fmt.Errorf("%w: asked for algorithms of suite %d, the BMC chose others", errSuite, h.suite.id)

@@ -228,6 +228,7 @@ func (sh *shard) hold(r *record) {
 	sh.settle(r)
 }
 
-func unanswered(what string, tries int) error {
-	return fmt.Errorf("no answer to %s after %d tries", what, tries)
+// unanswered is the error of a BMC that gave no answer which could be believed.
+func (sh *shard) unanswered(r *record, what string) error {
+	return fmt.Errorf("no answer to %s after %d tries%s", what, r.try, sh.suspects.take(r.addr))
 }

@@ -58,7 +58,7 @@ func (sh *shard) shakeTimer(r *record) {
 		sh.sendShake(r, false)
 	default:
 		what := map[phase]string{phaseOpen: "Open Session", phaseRAKP2: "RAKP 1", phaseRAKP4: "RAKP 3"}[r.hs.phase]
-		sh.shakeFailed(r, unanswered(what, int(r.try)))
+		sh.shakeFailed(r, sh.unanswered(r, what))
 	}
 }
 

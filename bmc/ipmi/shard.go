@@ -40,6 +40,7 @@ type shard struct {
 	slots    []*record // by console session id; slot 0 is never used
 	free     []uint32
 	shaking  map[netip.AddrPort]*record // handshakes under way
+	suspects suspects
 	spare    *waiter
 	rng      *rand.Rand
 	random   [1024]byte // unused random bytes for IVs are at randomAt and after

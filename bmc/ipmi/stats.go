@@ -11,17 +11,18 @@ type Stats struct {
 	Sessions int // open now
 	InFlight int // BMCs with a handshake or command outstanding now
 
-	Polls       uint64 // readings answered to a Sink
-	Failures    uint64 // those of them that failed
-	Handshakes  uint64 // begun
-	Refused     uint64 // logins that a BMC refused
-	Retransmits uint64
-	Fenced      uint64 // mutating commands not sent for want of a live permit (S10)
-	Sent        uint64 // datagrams
-	Received    uint64 // datagrams
-	Panics      uint64 // failures of our own code, each with a BMC left alone
+	Polls        uint64 // readings answered to a Sink
+	Failures     uint64 // those of them that failed
+	Handshakes   uint64 // begun
+	Refused      uint64 // logins that a BMC refused
+	Retransmits  uint64
+	Fenced       uint64 // mutating commands not sent for want of a live permit (S10)
+	Sent         uint64 // datagrams
+	Received     uint64 // datagrams
+	Panics       uint64 // failures of our own code, each with a BMC left alone
+	SocketErrors uint64 // of receiving
 
-	Drops map[string]uint64 // received datagrams that were not taken, by reason; absent = 0
+	Drops map[string]uint64 // received datagrams that were not believed, by reason (Reasons); absent = 0
 }
 
 // counters are one shard's; its goroutine writes, anybody reads.
@@ -48,6 +49,7 @@ func (e *Engine) Stats() Stats {
 		s.Sent += c.sent.Load()
 		s.Received += c.received.Load()
 		s.Panics += c.panics.Load()
+		s.SocketErrors += c.socketErrors.Load()
 		for i := range c.drops {
 			if n := c.drops[i].Load(); n > 0 {
 				s.Drops[Reason(i).String()] += n //nolint:gosec // a handful

@@ -5,7 +5,7 @@ package ipmi
 
 import "encoding/binary"
 
-// Sizes of an RMCP+ packet (IPMI v2.0, section 13.6): RMCP header, session header, and the smallest and largest whole.
+// Sizes of an RMCP+ packet (IPMI v2.0, section 13.6): RMCP header, session header, and what is too much for a whole one.
 const (
 	rmcpSize   = 4
 	headerSize = rmcpSize + 12
@@ -51,6 +51,7 @@ type Reason uint8
 // Reasons for a drop, in the order in which a packet meets the checks.
 const (
 	accepted      Reason = iota
+	dropLong             // longer than any IPMI packet
 	dropShort            // shorter than its headers or its own length field
 	dropRMCP             // not RMCP with class IPMI
 	dropVersion          // IPMI v1.5 or another authentication format
@@ -67,12 +68,36 @@ const (
 	reasons
 )
 
-var reasonNames = [reasons]string{
-	"accepted", "short", "rmcp", "version", "type", "session", "source", "plain", "auth", "replay", "cipher", "message", "late", "handshake",
+// reasonTexts are the label of each reason in Stats and what an error says of it.
+var reasonTexts = [reasons]struct{ label, text string }{
+	accepted:      {"accepted", "it was believed"},
+	dropLong:      {"oversized", "it was longer than IPMI packets are"},
+	dropShort:     {"short", "it was cut short"},
+	dropRMCP:      {"rmcp", "it was no IPMI packet"},
+	dropVersion:   {"version", "it was not IPMI v2.0"},
+	dropType:      {"type", "nobody asked for its payload type"},
+	dropSession:   {"session", "its session is unknown"},
+	dropSource:    {"source", "its session is with another BMC"},
+	dropPlain:     {"plain", "it was not encrypted and authenticated"},
+	dropAuth:      {"auth", "its AuthCode was wrong"},
+	dropReplay:    {"replay", "its sequence number was used before"},
+	dropCipher:    {"cipher", "its encrypted payload was malformed"},
+	dropMessage:   {"message", "its message was malformed"},
+	dropLate:      {"late", "it answered another command"},
+	dropHandshake: {"handshake", "it belonged to no handshake that is under way"},
 }
 
 // String is the reason's label in Stats.
-func (r Reason) String() string { return reasonNames[r] }
+func (r Reason) String() string { return reasonTexts[r].label }
+
+// Reasons are all keys that Stats.Drops can have.
+func Reasons() []string {
+	var out []string
+	for r := accepted + 1; r < reasons; r++ {
+		out = append(out, r.String())
+	}
+	return out
+}
 
 // header is a parsed session header with its payload, which points into the packet.
 type header struct {
@@ -86,6 +111,9 @@ type header struct {
 
 // parse takes a packet apart without believing it: everything is checked against its length.
 func parse(b []byte) (h header, why Reason) {
+	if len(b) >= maxPacket { // the rest was cut off by the socket
+		return h, dropLong
+	}
 	if len(b) < headerSize {
 		return h, dropShort
 	}
