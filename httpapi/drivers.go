@@ -130,12 +130,17 @@ func showDriverProperties(r *request) error {
 	return nil
 }
 
+// showDiskProperties explains logical disks for a driver whose default raid interface is one.
 func showDiskProperties(r *request) error {
 	d, err := r.driver(r.param(0))
 	if err != nil {
 		return err
 	}
-	return refuse(node.NotFound, "Driver %s does not support raid (disabled or not implemented).", d.Name)
+	if i := d.Defaults["raid"]; i == "no-raid" || i == "" {
+		return refuse(node.NotFound, "Driver %s does not support raid (disabled or not implemented).", d.Name)
+	}
+	r.json(http.StatusOK, wire.AppendValue(r.buffer(), wire.DiskProperties()))
+	return nil
 }
 
 func listDriverMethods(r *request) error {

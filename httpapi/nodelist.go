@@ -83,10 +83,11 @@ func conductorFilter(r *request, value string) (func(*node.Node) bool, error) {
 	return func(n *node.Node) bool { return r.s.cfg.Members.OwnerOf(n) == value }, nil
 }
 
+// containsFilter is SQL's LIKE %x%: in any case, % is any text and _ any character; a node without description has none
+// that fits.
 func containsFilter(_ *request, value string) (func(*node.Node) bool, error) {
-	return func(n *node.Node) bool {
-		return n.Description != "" && strings.Contains(strings.ToLower(n.Description), strings.ToLower(value))
-	}, nil
+	fits := like(value)
+	return func(n *node.Node) bool { return n.Description != "" && fits(n.Description) }, nil
 }
 
 func projectFilter(_ *request, value string) (func(*node.Node) bool, error) {

@@ -128,10 +128,6 @@ func patchNode(r *request) error {
 		if tag := string(r.ctx.Request.Header.Peek("If-Match")); tag != "" && tag != "*" && tag != etagOf(n) {
 			return &plainError{status: http.StatusPreconditionFailed, text: "Node " + n.UUID + " is at version " + etagOf(n) + ", wanted " + tag + " (If-Match)."}
 		}
-		if len(ops) == 0 {
-			r.showNode(http.StatusOK, n, wire.Nodes.Detail(r.minor()))
-			return nil
-		}
 		done, err := r.update(n, ops, reset)
 		var stale *node.Error
 		if errors.As(err, &stale) && stale.Kind == node.Stale && try < patchTries {

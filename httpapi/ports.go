@@ -117,9 +117,6 @@ func patchPort(r *request) error {
 
 // updatePort applies ops to p and hands the result to the owner of the port's node.
 func (r *request) updatePort(p *inventory.Port, ops []wire.Op) (*inventory.Port, error) {
-	if len(ops) == 0 {
-		return p, nil
-	}
 	m, err := wire.PatchPort(p, ops)
 	if err != nil {
 		return nil, err
@@ -267,8 +264,8 @@ func (r *request) portFilter(l *listing[inventory.Port], key, value string) erro
 		shards := strings.Split(value, ",")
 		keep(func(p *inventory.Port) bool { s := owner(p).Shard; return s != "" && slices.Contains(shards, s) })
 	case "description_contains":
-		want := strings.ToLower(value)
-		keep(func(p *inventory.Port) bool { return strings.Contains(strings.ToLower(p.Description), want) })
+		fits := like(value)
+		keep(func(p *inventory.Port) bool { return p.Description != "" && fits(p.Description) })
 	case "conductor_groups":
 		groups := strings.Split(strings.ToLower(value), ",")
 		keep(func(p *inventory.Port) bool { return slices.Contains(groups, owner(p).ConductorGroup) })

@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 		{"PUT", id + "/states/console", "1.115", `{"enabled":"maybe"}`, 400, 'A', "Invalid enabled"},
 		{"PUT", id + "/states/console", "1.115", `{"enabled":true}`, 400, 'A', "does not support console"},
 		{"PUT", id + "/states/boot_mode", "1.115", `{"target":"x"}`, 400, 'A', "Invalid boot mode"},
-		{"PUT", id + "/states/boot_mode", "1.115", `{"target":"uefi"}`, 400, 'A', "does not support set_boot_mode"},
+		{"PUT", id + "/states/secure_boot", "1.115", `{"target":"maybe"}`, 400, 'A', "Unrecognized value 'maybe'"},
 		{"PUT", id + "/states/raid", "1.115", `{"logical_disks":[]}`, 404, 'A', "does not support raid"},
 		{"GET", id + "/management/indicators", "1.115", "", 400, 'A', "indicators"},
 		{"POST", id + "/vmedia", "1.115", `{}`, 400, 'A', "does not support"},

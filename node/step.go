@@ -46,6 +46,12 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 		return s.setConsole(m)
 	case SetTraits:
 		return s.setTraits(m)
+	case SetRaidConfig:
+		return s.setRaid(m)
+	case SetBootMode:
+		return s.setBootMode(m)
+	case SetSecureBoot:
+		return s.setSecureBoot(m)
 	case Release:
 		return s.release()
 	case Done:
