@@ -45,6 +45,10 @@ type entry struct {
 	info   map[string]any // driver_info that handle was made of
 	closed bool
 
+	subnet  atomic.Pointer[subnet] // where its BMC is, nil = not known
+	synced  bool                   // counted there as in power sync; guarded by subnet.mu
+	failing atomic.Bool            // counted there as failing; written under subnet.mu
+
 	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
 
 	base, due  uint64 // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
@@ -161,6 +165,10 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	if err != nil {
 		stats.failures.Add(1)
 		e.missed.Add(1)
+		if net := e.subnet.Load(); net != nil && net.answered(e, false) {
+			stats.frozen.Add(1)
+			return
+		}
 		if mode == modeSync {
 			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true}, sample: true})
 		}
@@ -172,6 +180,13 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		if e.missed.Load() != 0 {
 			e.missed.Store(0)
 		}
+		if e.failing.Load() {
+			e.subnet.Load().answered(e, true)
+		}
+		return
+	}
+	if net := e.subnet.Load(); net != nil && net.answered(e, true) { // nothing is switched or believed in this trouble
+		stats.frozen.Add(1)
 		return
 	}
 	stats.samples.Add(1)

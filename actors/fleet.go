@@ -33,7 +33,9 @@ type Config struct {
 	Encoder Encoder
 	Wanted  func(*node.Node) bool // S3: Owner(node, View) is me; nil = all
 	Logger  *slog.Logger
-	Clock   func() time.Time // wall clock for humans; nil = time.Now
+	// SubnetTopic is the first word of the subjects that tell of failing subnets; "" = they are not told.
+	SubnetTopic string
+	Clock       func() time.Time // wall clock for humans; nil = time.Now
 
 	LockRetry     time.Duration // S8: node_locked_retry_attempts x node_locked_retry_interval
 	SyncInterval  time.Duration // sync_power_state_interval; 0 = no power sync

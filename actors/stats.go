@@ -11,7 +11,8 @@ type counters struct {
 	commits, conflicts, fenced        atomic.Uint64
 	parked, lockRefusals, quarantined atomic.Uint64
 	polls, matches, samples, failures atomic.Uint64
-	shed, expired                     atomic.Uint64
+	shed, expired, frozen             atomic.Uint64
+	subnets                           atomic.Int64
 }
 
 // Stats are a fleet's figures for metrics, benches and the demo.
@@ -19,6 +20,8 @@ type Stats struct {
 	Actors, Operations                int64  // now
 	Waiting                           int64  // requests that wait for their node's actor, now
 	Late                              int64  // findings of the sweep that stand in line, now
+	SubnetsDown                       int64  // subnets in which many BMCs fail at once, now
+	Frozen                            uint64 // readings that nothing followed from because of that
 	Shed                              uint64 // requests refused because too many wait
 	Commits, Conflicts, Fenced        uint64 // since start
 	Expired                           uint64 // permits that were too old when it came to sending (S9)
@@ -35,7 +38,7 @@ func (f *Fleet) Stats() Stats {
 	return Stats{
 		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
 		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(),
-		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(),
+		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(), SubnetsDown: s.subnets.Load(), Frozen: s.frozen.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}
 }

@@ -43,6 +43,8 @@ type Sweep struct {
 	started time.Time
 	closed  bool
 
+	nets nets
+
 	flying atomic.Int64  // polls without an answer yet
 	enough atomic.Int64  // a Round waits until this many polls are left; none = there is no Round
 	wake   chan struct{} // holds 1
@@ -118,6 +120,9 @@ func (s *Sweep) remove(e *entry) {
 		s.unlink(e)
 	}
 	s.mu.Unlock()
+	if net := e.subnet.Load(); net != nil {
+		net.count(e, false)
+	}
 	e.release()
 }
 
@@ -125,6 +130,10 @@ func (s *Sweep) remove(e *entry) {
 func (s *Sweep) update(e *entry, n *node.Node) {
 	before := e.mode.Load()
 	e.expect(n)
+	s.locate(e, n)
+	if net := e.subnet.Load(); net != nil {
+		net.count(e, e.mode.Load() == modeSync && !e.recorded.Load())
+	}
 	if before == modeRecover && e.mode.Load() == modeSync {
 		s.reschedule(e) // its turn may be far away
 	}

@@ -205,7 +205,7 @@ func (c *Conductor) act() error {
 	f := actors.New(actors.Config{
 		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
-		Encoder:      c.encoder(),
+		Encoder: c.encoder(), SubnetTopic: c.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
 		Wanted: func(n *node.Node) bool { return n.ConductorGroup == c.cfg.Group },
 	})

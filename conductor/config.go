@@ -18,6 +18,9 @@ import (
 	"ferrite/notify/nova"
 )
 
+// HistoryLimit bounds the history of a node.
+type HistoryLimit = actors.HistoryLimit
+
 // Config is what one conductor runs with. Defaults gives a lone conductor on loopback.
 type Config struct {
 	Name    string // stable name: reservation, conductor, publisher ids; default the host's name

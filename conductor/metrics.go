@@ -33,6 +33,8 @@ var metrics = []metric{
 	{"conductor_fence_rejections_total", "BMC commands refused because the permit was lost.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Fenced) }},
 	{"conductor_permits_expired_total", "BMC commands put off because their permit was too old when it came to sending.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Expired) }},
 	{"conductor_requests_shed_total", "Requests refused because too many were waiting.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Shed) }},
+	{"conductor_bmc_subnets_down", "Subnets in which many BMCs fail at once: power states are frozen there.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.SubnetsDown) }},
+	{"conductor_bmc_frozen_readings_total", "Readings that nothing followed from because their subnet was down.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Frozen) }},
 	{"conductor_findings_late", "Findings of the power sweep that wait for their turn behind users' requests.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Late) }},
 	{"conductor_lock_refusals_total", "Requests refused with NodeLocked.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.LockRefusals) }},
 	{"conductor_quarantined_total", "Nodes quarantined because their rules failed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Quarantined) }},

@@ -47,6 +47,18 @@ func (c *Conductor) encoder() actors.Encoder {
 	return &nova.Encoder{Inner: e, Logger: c.log}
 }
 
+// subnetTopic is where failing subnets are told, "" = nowhere: the first topic, so that a stream takes them.
+func (c *Conductor) subnetTopic() string {
+	switch {
+	case c.cfg.NotificationLevel == "" || c.cfg.NotificationLevel == "critical":
+		return ""
+	case len(c.cfg.Topics) == 0:
+		return notify.DefaultTopic
+	default:
+		return c.cfg.Topics[0]
+	}
+}
+
 // checkMessaging names the setting of NATS, the outbox or Nova that cannot be.
 func (c Config) checkMessaging() error {
 	switch {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ferrite/actors"
 	"ferrite/bmc/fake"
 	"ferrite/conductor"
 	"ferrite/internal/config"
@@ -56,7 +55,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 		c.Name = name
 	}
 	c.DataDir, c.Group = s.String("data_dir"), strings.ToLower(s.String("conductor_group"))
-	c.History = actors.HistoryLimit{Keep: s.Int("node_history_max_entries"), Batch: s.Int("node_history_cleanup_batch_count"), Every: s.Duration("node_history_cleanup_interval")}
+	c.History = conductor.HistoryLimit{Keep: s.Int("node_history_max_entries"), Batch: s.Int("node_history_cleanup_batch_count"), Every: s.Duration("node_history_cleanup_interval")}
 	c.MaxWaiting = s.Int("max_waiting_requests")
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")

@@ -1,0 +1,155 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"encoding/json"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ferrite/node"
+	"ferrite/persistence"
+)
+
+// When many BMCs of one subnet stop answering at once, it is the network that failed, not the machines: nobody's power
+// record is touched, no node goes to maintenance, nothing is switched, until most of them answer again. That is not for
+// ever: BMCs that stay away are what they seem to be.
+const (
+	subnetLeast  = 20        // nodes in power sync, for a share to mean something
+	subnetDown   = 30        // percent of them that fail: it begins
+	subnetUp     = 10        // percent: it is over
+	subnetFreeze = time.Hour // how long power states are frozen at most
+)
+
+// subnet is a /24 of IPv4 or a /64 of IPv6 with BMCs in it.
+type subnet struct {
+	f    *Fleet
+	name string
+
+	down atomic.Bool // written under mu
+
+	mu      sync.Mutex // guards below, and entry.synced; entry.failing is written under it
+	synced  int        // nodes in power sync
+	failing int        // those of them whose last reading failed
+	since   time.Time  // when it went down
+	late    bool       // it has been down for longer than states are frozen
+}
+
+// subnetOf names the subnet of a node's BMC; "" = its address is a name, or there is none.
+func subnetOf(n *node.Node) string {
+	at, err := netip.ParseAddrPort(node.Endpoint(n))
+	if err != nil {
+		return ""
+	}
+	bits := 24
+	if at.Addr().Is6() {
+		bits = 64
+	}
+	p, err := at.Addr().WithZone("").Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
+// locate puts an entry into the subnet that its record names now.
+func (s *Sweep) locate(e *entry, n *node.Node) {
+	name := subnetOf(n)
+	at := e.subnet.Load()
+	if at == nil && name == "" || at != nil && at.name == name {
+		return
+	}
+	if at != nil {
+		at.count(e, false)
+	}
+	if name == "" {
+		e.subnet.Store(nil)
+		return
+	}
+	s.nets.mu.Lock()
+	defer s.nets.mu.Unlock()
+	if s.nets.all == nil {
+		s.nets.all = map[string]*subnet{}
+	}
+	if at = s.nets.all[name]; at == nil {
+		at = &subnet{f: s.f, name: name}
+		s.nets.all[name] = at
+	}
+	e.subnet.Store(at)
+}
+
+// nets are the subnets that a sweep has ever seen: as many as there are, not as there are nodes.
+type nets struct {
+	mu  sync.Mutex // guards all
+	all map[string]*subnet
+}
+
+// count takes a node into power sync or out of it.
+func (u *subnet) count(e *entry, synced bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if e.synced != synced {
+		e.synced = synced
+		u.synced += map[bool]int{true: 1, false: -1}[synced]
+	}
+	if !synced && e.failing.Load() {
+		e.failing.Store(false)
+		u.failing--
+	}
+	u.judge()
+}
+
+// answered notes whether a node's reading came; it reports whether nothing may follow from it now.
+func (u *subnet) answered(e *entry, yes bool) (frozen bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if e.synced && e.failing.Load() == yes {
+		e.failing.Store(!yes)
+		u.failing += map[bool]int{true: -1, false: 1}[yes]
+	}
+	u.judge()
+	return u.down.Load() && !u.late
+}
+
+// judge begins and ends a failure of the whole subnet. mu is held.
+func (u *subnet) judge() {
+	down := u.down.Load()
+	switch {
+	case !down && u.synced >= subnetLeast && u.failing*100 > u.synced*subnetDown:
+		u.since, u.late = time.Now(), false
+		u.down.Store(true)
+		u.f.stats.subnets.Add(1)
+		u.tell("down", "power states are frozen: this is the network, not the machines")
+	case down && u.failing*100 <= u.synced*subnetUp:
+		u.down.Store(false)
+		u.f.stats.subnets.Add(-1)
+		u.tell("up", "power states are followed again")
+	case down && !u.late && time.Since(u.since) > subnetFreeze:
+		u.late = true
+		u.tell("late", "BMCs that still fail are treated one by one from now on")
+	}
+}
+
+// tell writes a log line and, when notifications are on, one event. mu is held: the order is that of what happened.
+func (u *subnet) tell(what, text string) {
+	u.f.cfg.Logger.Warn("many BMCs of a subnet failed at once", "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", text)
+	if u.f.cfg.SubnetTopic == "" {
+		return
+	}
+	body, err := json.Marshal(map[string]any{
+		"event_type": "ferrite.bmc_subnet." + what, "timestamp": u.f.cfg.Clock().UTC().Format(time.RFC3339Nano), "publisher_id": "ferrite-conductor." + u.f.cfg.Self.Name,
+		"payload": map[string]any{"subnet": u.name, "nodes": u.synced, "failing": u.failing, "since": u.since.UTC().Format(time.RFC3339Nano), "text": text},
+	})
+	if err != nil {
+		return
+	}
+	priority := map[string]string{"up": "info"}[what]
+	if priority == "" {
+		priority = "error"
+	}
+	event := persistence.Event{Subject: u.f.cfg.SubnetTopic + "." + priority + ".ferrite.bmc_subnet." + what, Body: body}
+	u.f.cfg.Store.Submit(persistence.Tx{Events: []persistence.Event{event}}, func(node.Rev, error) {})
+}

@@ -1,0 +1,127 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ferrite/node"
+)
+
+// rackOf makes a world of nodes in one /24, each on a machine of its own.
+func rackOf(t *testing.T, nodes int) (w *world, ids []string, ms []*machine) {
+	r := &rack{machine: &machine{}, m: map[string]*machine{}}
+	w = newWorld(t, func(c *Config) {
+		d := c.Drivers["ipmitool"]
+		d.Power, d.Boot, d.Poller = r, r, r
+		c.SubnetTopic = "ferrite"
+		c.Policy.MaxRetries, c.Policy.ForcePower = 2, false
+	})
+	for i := range nodes {
+		id := fmt.Sprintf("%08d-1111-4111-8111-111111111111", i)
+		m := &machine{power: node.PowerOff}
+		r.m[id] = m
+		ids, ms = append(ids, id), append(ms, m)
+	}
+	for i, id := range ids {
+		w.must(id, node.CreateNode{Node: &node.Node{UUID: id, Driver: "ipmi", DriverInfo: map[string]any{"ipmi_address": fmt.Sprintf("192.0.2.%d", 1+i)}}})
+		w.must(id, node.SetProvision{Verb: "manage"})
+		w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
+	}
+	until(t, "the sweep to know all", func() bool { return w.round(ids[0]) == nodes })
+	return w, ids, ms
+}
+
+// rounds sweeps so often, each time after everything has settled.
+func (w *world) rounds(n int, ids []string) {
+	for range n {
+		w.f.Sweep().Round(context.Background(), int64(len(ids)))
+		for _, id := range ids {
+			_, _ = w.do(id, node.RenewPermit{Op: "none"}) // refused, in its turn
+		}
+	}
+}
+
+func (w *world) subnetEvents() (out []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all, err := w.store.Outbox(ctx, 0, 0, 10000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range all {
+		if strings.HasPrefix(e.Subject, "ferrite.") {
+			out = append(out, e.Subject)
+		}
+	}
+	return out
+}
+
+// A switch fails: the nodes behind it keep their power state and stay out of maintenance; one event tells of it.
+func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
+	w, ids, ms := rackOf(t, 30)
+	for _, m := range ms {
+		m.set(func() { m.readErr = errors.New("no answer") })
+	}
+	w.rounds(8, ids)
+	for i, id := range ids {
+		if n, _ := w.store.Node(id); n.Maintenance || n.PowerState != node.PowerOff || n.SyncFails > 1 {
+			t.Errorf("node %d: maintenance %v, power state %q, %d failures", i, n.Maintenance, n.PowerState, n.SyncFails)
+		}
+	}
+	if s := w.f.Stats(); s.SubnetsDown != 1 || s.Frozen == 0 {
+		t.Errorf("%d subnets down, %d readings frozen", s.SubnetsDown, s.Frozen)
+	}
+	ms[0].set(func() { ms[0].readErr, ms[0].power = nil, node.PowerOn }) // the first one is back, and not as it was
+	w.rounds(2, ids)
+	if n, _ := w.store.Node(ids[0]); n.PowerState != node.PowerOff {
+		t.Errorf("a power state was followed while the subnet was down: %q", n.PowerState)
+	}
+	w.must(ids[1], node.SetMaintenance{On: true, Reason: "mine"}) // a commit in between disturbs no count
+	w.must(ids[1], node.SetMaintenance{})
+	for _, m := range ms {
+		m.set(func() { m.readErr = nil })
+	}
+	w.rounds(3, ids)
+	w.wait(ids[0], "followed again", func(n *node.Node) bool { return n.PowerState == node.PowerOn })
+	if s := w.f.Stats(); s.SubnetsDown != 0 {
+		t.Errorf("%d subnets down in the end", s.SubnetsDown)
+	}
+	if got := strings.Join(w.subnetEvents(), " "); got != "ferrite.error.ferrite.bmc_subnet.down ferrite.info.ferrite.bmc_subnet.up" {
+		t.Errorf("events %s", got)
+	}
+}
+
+// A few dead BMCs are dead BMCs.
+func TestAFewFailuresAreTheMachines(t *testing.T) {
+	w, ids, ms := rackOf(t, 30)
+	for _, m := range ms[:9] { // 30 %, not more
+		m.set(func() { m.readErr = errors.New("no answer") })
+	}
+	w.rounds(6, ids)
+	for i, id := range ids {
+		if n, _ := w.store.Node(id); n.Maintenance != (i < 9) {
+			t.Errorf("node %d: maintenance %v after %d failures", i, n.Maintenance, n.SyncFails)
+		}
+	}
+	if s := w.f.Stats(); s.SubnetsDown != 0 || len(w.subnetEvents()) != 0 {
+		t.Errorf("%d subnets down, events %v", s.SubnetsDown, w.subnetEvents())
+	}
+}
+
+func TestSubnetOf(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.0/24", "2001:db8::1:7": "2001:db8::/64", "bmc7.example": "", "": "",
+	} {
+		n := &node.Node{Interfaces: map[string]string{"power": "ipmitool"}, DriverInfo: map[string]any{"ipmi_address": address}}
+		if got := subnetOf(n); got != want {
+			t.Errorf("%q is in %q, wanted %q", address, got, want)
+		}
+	}
+}
