@@ -69,6 +69,7 @@ type Config struct {
 	Reader   Reader
 	Hardware Hardware
 	Members  Members
+	Chassis  ChassisStore // nil = there is no resource "chassis"
 	Health   Health       // nil = always ready
 	Metrics  http.Handler // GET /metrics; nil = 404
 

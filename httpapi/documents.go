@@ -13,7 +13,7 @@ import (
 var resources = []struct {
 	name  string
 	since int
-}{{"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"conductors", 49}, {"shards", 82}}
+}{{"chassis", 1}, {"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"conductors", 49}, {"shards", 82}}
 
 // rootDocument is GET /; it answers any method.
 func (s *Server) rootDocument(r *request) error {
@@ -42,7 +42,7 @@ func (s *Server) v1Document(r *request) error {
 	b = append(b, `"media_types":{"base":"application/json","type":"application/vnd.openstack.ironic.v1+json"},"version":`...)
 	b = s.appendVersion(b, r)
 	for _, res := range resources {
-		if res.since > r.minor() {
+		if res.since > r.minor() || res.name == "chassis" && s.cfg.Chassis == nil {
 			continue
 		}
 		b = append(append(append(b, `,"`...), res.name...), `":[{"href":`...)

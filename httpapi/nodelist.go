@@ -19,7 +19,7 @@ type filter struct {
 
 // filters of GET /v1/nodes (spec api.md section 3).
 var filters = map[string]filter{
-	"chassis_uuid":         {1, uuidFilter("chassis_uuid", func(n *node.Node) string { return n.ChassisUUID })},
+	"chassis_uuid":         {1, chassisFilter},
 	"instance_uuid":        {1, uuidFilter("instance_uuid", func(n *node.Node) string { return n.InstanceUUID })},
 	"associated":           {1, boolFilter("associated", func(n *node.Node) bool { return n.InstanceUUID != "" })},
 	"maintenance":          {1, boolFilter("maintenance", func(n *node.Node) bool { return n.Maintenance })},
@@ -55,6 +55,15 @@ func uuidFilter(name string, get func(*node.Node) string) func(*request, string)
 		want = strings.ToLower(want)
 		return func(n *node.Node) bool { return strings.ToLower(get(n)) == want }, nil
 	}
+}
+
+// chassisFilter refuses a chassis that is not there, as Ironic does.
+func chassisFilter(r *request, want string) (func(*node.Node) bool, error) {
+	fits, err := uuidFilter("chassis_uuid", func(n *node.Node) string { return n.ChassisUUID })(r, want)
+	if err == nil && r.s.cfg.Chassis != nil {
+		_, err = r.findChassis(want)
+	}
+	return fits, err
 }
 
 func boolFilter(name string, get func(*node.Node) bool) func(*request, string) (func(*node.Node) bool, error) {
@@ -163,7 +172,7 @@ func listNodes(r *request) error {
 
 func listNodesDetail(r *request) error { return r.listNodes(true, pageArgs) }
 
-func (r *request) listNodes(whole bool, known []string) error {
+func (r *request) listNodes(whole bool, known []string, more ...func(*node.Node) bool) error {
 	known = slices.Clone(known)
 	for name := range filters {
 		known = append(known, name)
@@ -176,7 +185,7 @@ func (r *request) listNodes(whole bool, known []string) error {
 		return err
 	}
 	l := r.nodeListing()
-	l.whole, l.keep = whole, keep
+	l.whole, l.keep = whole, append(keep, more...)
 	_, l.noNext = r.arg("instance_uuid")
 	return l.answer(r)
 }

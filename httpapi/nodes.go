@@ -47,10 +47,14 @@ func createNode(r *request) error {
 	return nil
 }
 
-// references resolves what a node's fields name: the parent node, and the chassis, of which there are none yet.
+// references resolves what a node's fields name: the parent node and the chassis. What is not there is 400, not 404.
 func (r *request) references(n *node.Node) error {
 	if n.ChassisUUID != "" {
-		return invalid("Chassis %s could not be found.", n.ChassisUUID)
+		c, err := r.findChassis(n.ChassisUUID)
+		if err != nil {
+			return invalid("Chassis %s could not be found.", n.ChassisUUID)
+		}
+		n.ChassisUUID = c.UUID
 	}
 	if n.ParentNode == "" {
 		return nil
@@ -165,6 +169,9 @@ func (r *request) update(n *node.Node, ops []wire.Op, reset bool) (*node.Node, e
 	}
 	if check.ParentNode != "" {
 		m.Want.ParentNode = check.ParentNode
+	}
+	if check.ChassisUUID != "" {
+		m.Want.ChassisUUID = check.ChassisUUID
 	}
 	reply, err := r.do(n.UUID, m)
 	if err != nil {

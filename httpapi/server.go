@@ -56,7 +56,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("httpapi: Commands, Reader, Hardware and Members are needed, one of them is nil")
 	}
 	s := &Server{cfg: cfg.withDefaults()}
-	s.router = newRouter(routes())
+	table := routes()
+	if cfg.Chassis != nil {
+		table = append(table, chassisRoutes()...)
+	}
+	s.router = newRouter(table)
 	s.requests.New = func() any { return &request{s: s} }
 	if cfg.HtpasswdFile != "" {
 		s.auth = newHtpasswd(cfg.HtpasswdFile)

@@ -52,6 +52,7 @@ func TestDocs(t *testing.T) {
 	b.WriteString("*since* is the first microversion that shows and takes the field; *short* says that the plain list has it.\n")
 	document(&b, "Nodes", Nodes)
 	document(&b, "Ports", Ports)
+	document(&b, "Chassis", Chassis)
 	document(&b, "Drivers", Drivers)
 	document(&b, "Conductors", Conductors)
 	document(&b, "History", History)

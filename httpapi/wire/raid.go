@@ -17,7 +17,7 @@ type diskField struct {
 	wanted     string
 }
 
-func isText(v any) bool    { _, ok := v.(string); return ok }
+func isText(v any) bool { _, ok := v.(string); return ok }
 func isBool(v any) bool { _, ok := v.(bool); return ok }
 
 func positive(v any) bool {
