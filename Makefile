@@ -42,8 +42,15 @@ stories: ## rewrite the expected answers of the stories; read the diff
 golden: ## rewrite the documents that are made from tables; read the diff
 	$(GO) test ./internal/config ./node ./httpapi/wire -update
 
-fuzz:
-	@for p in $$($(GO) list ./...); do for f in $$($(GO) test $$p -list '^Fuzz' | grep ^Fuzz); do echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime 30s || exit 1; done; done
+FUZZTIME ?= 1m
+
+fuzz: ## every fuzz target in turn, FUZZTIME each (1m); what fails is kept in its testdata/fuzz
+	@for p in $$($(GO) list ./...); do \
+		fs=$$($(GO) test $$p -list '^Fuzz') || exit 1; \
+		for f in $$(echo "$$fs" | grep ^Fuzz); do \
+			echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
 
 bench: build
 	$(BIN) bench sync --bmcs 1000 --rounds 5 --against echo,ipmipower --out bench/results

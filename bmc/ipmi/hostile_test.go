@@ -65,7 +65,9 @@ func (h *hostile) take(packet []byte) []forged {
 	case head.id != 0:
 		return h.command(packet)
 	case head.kind == payloadOpenRequest:
-		h.su = suites[17]
+		if h.su = suites[17]; p[12] == 1 {
+			h.su = suites[3]
+		}
 		h.remote, h.own, h.s = binary.LittleEndian.Uint32(p[4:]), h.own+0x4711, nil
 		out := append([]byte{p[0], 0, 4, 0}, le32(h.remote)...)
 		out = append(out, le32(h.own)...)

@@ -6,64 +6,8 @@ package ipmi
 import (
 	"bytes"
 	"encoding/hex"
-	"slices"
 	"testing"
 )
-
-// FuzzReceive feeds packets to the whole receive path of a shard, as they are and with a right AuthCode, so that what
-// lies behind it is reached too. Nothing may crash and no poll may be answered twice.
-func FuzzReceive(f *testing.F) {
-	f.Add([]byte{}, byte(0))
-	f.Add([]byte{6, 0, 0xff, 7, 6, 0xc0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}, byte(0))
-	f.Add([]byte{6, 0, 0xff, 7, 6, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4}, byte(1))
-	f.Add(make([]byte, 21), byte(2))
-	f.Add(make([]byte, 48), byte(2))
-	f.Fuzz(func(t *testing.T, data []byte, how byte) {
-		if len(data) > 700 {
-			return
-		}
-		b := onTable(t, nil)
-		p := b.peer(1)
-		var s *one
-		switch how % 4 {
-		case 0: // in a session
-			s = p.poll()
-			b.sh.packet(slices.Clone(data), p.r.addr)
-		case 1: // in a handshake
-			b.sh.forget(p.r)
-			s = p.poll()
-			b.sh.packet(slices.Clone(data), p.r.addr)
-			if p.r.hs != nil {
-				for kind := byte(payloadOpenRequest); kind <= payloadRAKP4; kind++ {
-					if p.r.hs == nil {
-						break
-					}
-					m := append([]byte{p.r.hs.tag, 0, 0, 0}, le32(p.r.hs.own)...)
-					buf := make([]byte, maxPacket)
-					b.sh.packet(buf[:plain(buf, kind, append(m, data...))], p.r.addr)
-				}
-			}
-		case 2: // encrypted payload as given, AuthCode right
-			s = p.poll()
-			b.sh.packet(p.encrypted(data), p.r.addr)
-		case 3: // message as given, encrypted and signed well
-			s = p.poll()
-			buf := make([]byte, maxPacket)
-			copy(buf[headerSize+16:], data)
-			b.sh.packet(buf[:p.s.protect(buf, len(data), b.sh.iv())], p.r.addr)
-		}
-		if n := b.sh.stats.panics.Load(); n > 0 {
-			t.Fatalf("the shard panicked on %x (%d)", data, how%4)
-		}
-		if s.n > 1 {
-			t.Fatalf("a poll was answered %d times", s.n)
-		}
-		b.advance(60e9)
-		if s.n != 1 {
-			t.Fatalf("a poll was answered %d times in the end: wanted once", s.n)
-		}
-	})
-}
 
 // Packets that an independent client (ipmitool 1.8.19) and BMC (OpenIPMI) exchange are laid out alike.
 func TestLayout(t *testing.T) {
