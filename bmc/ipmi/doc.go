@@ -28,6 +28,6 @@
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
 // AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
 // session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is
-// counted by reason. After a panic the BMC that it happened on, and nobody else, is left
-// alone for as long.
+// counted by reason (Stats.Drops) and told in the error of the BMC that it came from, which a BMC that talks nonsense
+// gets as a silent one does. After a panic the BMC that it happened on, and nobody else, is left alone for as long.
 package ipmi

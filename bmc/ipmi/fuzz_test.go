@@ -72,7 +72,7 @@ func FuzzReceive(f *testing.F) {
 			s = p.poll()
 			good := seal(p.s, data)
 			for i := headerSize; i < len(good); i++ {
-				good[i] ^= data[i%max(1, len(data))] | 1
+				good[i] ^= []byte(string(data) + "\x00")[i%(len(data)+1)] | 1
 			}
 			b.sh.packet(good, p.r.addr)
 		}

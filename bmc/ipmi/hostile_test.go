@@ -15,22 +15,24 @@ import (
 	"testing"
 
 	"ferrite/bmc"
+	"ferrite/bmc/bmctest"
 	"ferrite/node"
 	"ferrite/sim"
 )
 
 // hostile is a BMC that opens sessions as it should and answers commands as its script says. Its power is off, always.
 type hostile struct {
-	script script
-	shake  func(h *hostile, kind byte, payload []byte) []byte // changes its handshake messages, nil = as they should be
-	su     *suite
-	own    uint32 // its session id
-	remote uint32 // the engine's
-	nonce  []byte // the engine's
-	tail   []byte // role and user name
-	s      *session
-	last   []byte // the last good answer, sealed
-	rng    *rand.Rand
+	script   script
+	shake    func(h *hostile, kind byte, payload []byte) []byte // changes its handshake messages, nil = as they should be
+	su       *suite
+	own      uint32 // its session id
+	remote   uint32 // the engine's
+	nonce    []byte // the engine's
+	tail     []byte // role and user name
+	s        *session
+	controls int    // chassis control commands that came
+	last     []byte // the last good answer, sealed
+	rng      *rand.Rand
 }
 
 // script makes the packets that answer a command; the last one that is elsewhere comes from another port.
@@ -98,8 +100,11 @@ func (h *hostile) command(packet []byte) []forged {
 		return nil
 	}
 	q := seen{netfn: m[1] >> 2, cmd: m[5], rqSeq: m[4] >> 2, seq: head.seq, data: m[6 : len(m)-1]}
-	if q.cmd == cmdCloseSession {
+	if q.cmd == cmdCloseSession || q.cmd == cmdSetPrivilege {
 		return []forged{{data: seal(h.s, message(q, 0))}}
+	}
+	if q.netfn == netChassis && q.cmd == cmdChassisControl {
+		h.controls++
 	}
 	return h.script(h, q)
 }
@@ -356,6 +361,58 @@ func counted(b *table) map[string]uint64 {
 	return out
 }
 
+// A forged success is no success: a command to a hostile BMC ends as one that may have been executed.
+func TestHostileBMCIsNotBelievedAnEffect(t *testing.T) {
+	for _, m := range misdeeds {
+		for _, a := range []bmc.Action{bmc.Off, bmc.Reset} {
+			t.Run(string(a)+", "+m.name, func(t *testing.T) {
+				b := onTable(t, nil)
+				h, p := newHostile(m.script), b.peer(1)
+				b.sh.forget(p.r)
+				c := p.mutate(a, bmctest.Permit{})
+				for range 600 {
+					b.exchange(h, p.r)
+					b.advance(1e8)
+				}
+				select {
+				case o := <-c.done:
+					if m.right != (o.err == nil) || m.right == o.unknown {
+						t.Errorf("the outcome is %+v: wanted success %v, else an unknown one", o, m.right)
+					}
+				default:
+					t.Error("the command never ended")
+				}
+				if want := 1; a == bmc.Reset && h.controls != want { // S12
+					t.Errorf("chassis reset came %d times: wanted %d", h.controls, want)
+				}
+			})
+		}
+	}
+}
+
+// exchange lets a hostile BMC take and answer what was sent to it, until it has nothing more to say.
+func (b *table) exchange(h *hostile, r *record) {
+	for more := true; more; {
+		sent := b.wire.sent
+		b.wire.sent, more = nil, false
+		for _, d := range sent {
+			if d.to != r.addr {
+				b.wire.sent = append(b.wire.sent, d)
+				continue
+			}
+			for _, f := range h.take(d.data) {
+				from := r.addr
+				if f.elsewhere {
+					from = netip.AddrPortFrom(from.Addr(), 9)
+				}
+				b.sh.packet(bytes.Clone(f.data[:min(len(f.data), maxPacket)]), from) // as much as the socket has room for
+				more = true
+			}
+		}
+		b.sh.pump()
+	}
+}
+
 // sweeps polls healthy BMCs once a virtual second, with a hostile one unless h is nil, and counts the readings of each.
 func sweeps(t *testing.T, h *hostile) (good []int, liar *verdict, b *table) {
 	b = onTable(t, func(c *Config) { c.Window, c.Handshakes = healthy+1, 0 })
@@ -381,24 +438,8 @@ func sweeps(t *testing.T, h *hostile) (good []int, liar *verdict, b *table) {
 					p.deliver(p.answer(q, 0, byte(i&1)))
 				}
 			}
-			for more := true; more; {
-				sent := b.wire.sent
-				b.wire.sent, more = nil, false
-				for _, d := range sent {
-					if d.to != place.addr {
-						b.wire.sent = append(b.wire.sent, d)
-						continue
-					}
-					for _, f := range h.take(d.data) {
-						from := place.addr
-						if f.elsewhere {
-							from = netip.AddrPortFrom(from.Addr(), 9)
-						}
-						b.sh.packet(bytes.Clone(f.data[:min(len(f.data), maxPacket)]), from) // as much as the socket has room for
-						more = true
-					}
-				}
-				b.sh.pump()
+			if h != nil {
+				b.exchange(h, place)
 			}
 			b.advance(1e8)
 		}
@@ -498,6 +539,46 @@ func TestHostileBMCOverUDP(t *testing.T) {
 			liar.check(t, m.right)
 		})
 	}
+}
+
+// A BMC that sends without being asked, as fast as it can, delays nobody for good: what others lose by it is asked again.
+func TestFloodOverUDP(t *testing.T) {
+	const times, flood = 10, 100_000
+	f := fleet(t, func(c *sim.Config) { c.BMCs = healthy })
+	cfg := quick()
+	cfg.Shards = 1
+	e := engine(t, cfg)
+	all := handles(t, e, f)
+	sweep(t, all)
+	l := listenUDP(t)
+	liar := &verdict{}
+	prepare(t, e, at(netip.MustParseAddrPort(l.LocalAddr().String()))).Poll(liar)
+	_, to, err := l.ReadFromUDPAddrPort(make([]byte, 2048))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		packet := forgeries(seen{cmd: cmdChassisStatus})[1].data
+		for range flood {
+			_, _ = l.WriteToUDPAddrPort(packet, to)
+		}
+	}()
+	for n := 0; n < times; {
+		select {
+		case <-done:
+			n++ // the last ones without the flood
+		default:
+		}
+		if c := sweep(t, all); c.failed.Load() != 0 {
+			t.Fatalf("%d of %d healthy BMCs failed", c.failed.Load(), healthy)
+		}
+	}
+	if n := e.Stats().Drops[dropVersion.String()]; n < flood/100 {
+		t.Errorf("%d of %d packets of the flood were counted", n, flood)
+	}
+	t.Logf("%d readings beside %d packets, %d sent again", e.Stats().Polls, e.Stats().Drops[dropVersion.String()], e.Stats().Retransmits)
 }
 
 // serve puts a hostile BMC on a port.
