@@ -38,7 +38,7 @@ func (d folder) checkKey(s *sealer) error {
 	}
 	v, err := s.openString("", "check", strings.TrimSpace(string(data)))
 	if errors.Is(err, errWrongKey) {
-		return fmt.Errorf("%w: the data in %s needs the cluster key that it was made with", errWrongKey, d)
+		return fmt.Errorf("%w: the data in %s needs the cluster key that it was made with", err, d)
 	}
 	if err != nil || v != any(checkText) {
 		return fmt.Errorf("%s is damaged: %w", d.check(), errors.Join(err, errDamagedCheck))

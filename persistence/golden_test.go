@@ -5,10 +5,14 @@ package persistence
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,8 +128,8 @@ func TestGoldenEntry(t *testing.T) {
 	}
 }
 
+// L1: backups of every version are read and restored.
 func TestGoldenBackup(t *testing.T) {
-	const file = "testdata/backup-v1.bin"
 	if *update {
 		r := goldenReplica(t)
 		e, err := r.codec.prepare(goldenTx())
@@ -134,15 +138,17 @@ func TestGoldenBackup(t *testing.T) {
 		}
 		e.at = goldenTime.UnixNano()
 		r.apply([]logEntry{{rev: 7, data: e.encode()}})
-		var buf bytes.Buffer
-		if _, err := r.Backup(&buf); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, buf.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(fmt.Sprintf("testdata/backup-v%d.bin", backupVersion), backupOf(t, &Memory{replica: r}), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	data, err := os.ReadFile(file)
+	for version := 1; version <= backupVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { checkGoldenBackup(t, version) })
+	}
+}
+
+func checkGoldenBackup(t *testing.T, version int) {
+	data, err := os.ReadFile(fmt.Sprintf("testdata/backup-v%d.bin", version))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +166,26 @@ func TestGoldenBackup(t *testing.T) {
 	r.adopt(store, l)
 	checkGolden(t, r)
 
+	report, err := CheckBackup(bytes.NewReader(data), [][]byte{goldenKey}, nil)
+	if err != nil || report.Err() != nil || report.Info.Format != version || report.Secrets != 3 || report.Events != 2 {
+		t.Errorf("CheckBackup: %+v, %v", report, err)
+	}
+	if _, err := Restore(bytes.NewReader(data), RestoreConfig{Dir: t.TempDir(), Name: "c", Keys: [][]byte{otherKey}}); !errors.Is(err, errWrongKey) {
+		t.Errorf("restored with another key: %v", err)
+	}
+	dir := t.TempDir()
+	if _, err := Restore(bytes.NewReader(data), RestoreConfig{Dir: dir, Name: "c", Keys: [][]byte{goldenKey}}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Config{Dir: dir, Name: "c", Key: goldenKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, ok := s.Node(goldenTx().Put[0].ID); !ok || n.DriverInfo["ipmi_password"] != "s3cret" || n.Owner.Epoch != 1003 || n.Intent == nil {
+		t.Errorf("restored as %+v", n)
+	}
+
 	for name, bad := range map[string][]byte{
 		"cut":     data[:len(data)-1],
 		"shorter": data[:len(data)/2],
@@ -169,6 +195,68 @@ func TestGoldenBackup(t *testing.T) {
 	} {
 		if _, err := readBackup(bytes.NewReader(bad), newMemKV().begin().set); err == nil {
 			t.Errorf("a backup that is %s was read", name)
+		}
+	}
+}
+
+// L1: a data folder of before keys had fingerprints is opened: state, log and key check.
+func TestGoldenFolder(t *testing.T) {
+	dir := t.TempDir()
+	data, err := os.ReadFile("testdata/folder-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []struct {
+		Name   string
+		Size   int64
+		Blocks map[string][]byte // by decimal offset; the rest is zero
+	}
+	if err := json.Unmarshal(data, &files); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		path := filepath.Join(dir, file.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at, b := range file.Blocks {
+			offset, err := strconv.ParseInt(at, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(b, offset); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(f.Truncate(file.Size), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := CheckDir(dir, [][]byte{goldenKey}, nil); err != nil || r.Err() != nil || r.Secrets != 3 {
+		t.Errorf("CheckDir: %+v, %v", r, err)
+	}
+	if s, err := Open(Config{Dir: dir, Name: "c1", Key: otherKey}); err == nil || !errors.Is(err, errWrongKey) {
+		t.Fatalf("opened with another key: %v, %v", s, err)
+	}
+	s, err := Open(Config{Dir: dir, Name: "c1", Key: goldenKey, OutboxMaxAge: 1 << 62})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, p := range goldenTx().Put {
+		got, ok := s.Get(p.Key)
+		switch v := p.Value.(type) {
+		case *node.Node:
+			v.Rev, v.Created = got.Rev, got.Created
+		case *inventory.Port:
+			v.Rev, v.Created = got.Rev, got.Created
+		}
+		if !ok || !reflect.DeepEqual(got.Value, p.Value) {
+			t.Errorf("%v:\n got %+v\nwant %+v", p.Key, got.Value, p.Value)
 		}
 	}
 }

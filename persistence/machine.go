@@ -47,17 +47,18 @@ func (m machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &snapshot{view: v, done: done}, nil
+	return &snapshot{view: v, info: m.s.backupInfo(), done: done}, nil
 }
 
 type snapshot struct {
 	view kvView
+	info BackupInfo
 	done func()
 }
 
 // Persist implements raft.FSMSnapshot. The stream has the form of a backup and takes no memory to speak of.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if _, err := writeBackup(sink, s.view); err != nil {
+	if _, err := writeBackup(sink, s.view, s.info); err != nil {
 		_ = sink.Cancel()
 		return fmt.Errorf("snapshot: %w", err)
 	}

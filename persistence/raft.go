@@ -77,6 +77,9 @@ func Open(cfg Config) (*Raft, error) {
 }
 
 func (s *Raft) start(c *codec) error {
+	if err := s.dir.whole(); err != nil {
+		return err
+	}
 	if err := s.dir.checkKey(c.seal); err != nil {
 		return err
 	}

@@ -335,7 +335,20 @@ func (r *replica) Backup(w io.Writer) (node.Rev, error) {
 		return 0, err
 	}
 	defer done()
-	return writeBackup(w, v)
+	info := r.backupInfo()
+	info.Taken = time.Now().UTC().Truncate(time.Second)
+	return writeBackup(w, v, info)
+}
+
+// backupInfo is the head of a backup or snapshot.
+func (r *replica) backupInfo() BackupInfo {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	info := BackupInfo{Keys: r.codec.seal.fingerprints(), Pairs: r.queue.len()}
+	for _, n := range r.x.count {
+		info.Pairs += n
+	}
+	return info
 }
 
 // seconds is how the outbox keeps time.

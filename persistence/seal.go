@@ -10,12 +10,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -26,22 +28,59 @@ import (
 const KeySize = 32
 
 // A stored string that begins with sealMark is not what the user wrote: plainMark + text is a text that happens to begin
-// with sealMark, sealedMark + base64 is a sealed value.
+// with sealMark; keyedMark + fingerprint of the cluster key + ":" + base64 is a sealed value; sealedMark + base64 is one
+// of before keys had fingerprints.
 const (
 	sealMark   = "ferrite-sealed:"
 	plainMark  = sealMark + "0:"
 	sealedMark = sealMark + "1:"
+	keyedMark  = sealMark + "2:"
 )
 
-var errWrongKey = errors.New("the cluster key does not fit: it was sealed with another key")
+// hidden stands for a sealed value where there is no key to open it with (Verify).
+const hidden = "sealed"
 
-// sealer encrypts secrets with XChaCha20-Poly1305 under a key derived from the cluster key (L3). A sealed value is bound
-// to its record and path: copied elsewhere, it does not open.
-type sealer struct{ aead cipher.AEAD }
+// errWrongKeyText begins every error about a wrong key.
+const errWrongKeyText = "the cluster key does not fit"
 
-func newSealer(clusterKey []byte) (*sealer, error) {
+var errWrongKey = errors.New(errWrongKeyText + ": it was sealed with another key")
+
+// WrongKey says that something is sealed with a cluster key that we do not have.
+type WrongKey struct {
+	Want string   // fingerprint of the key that it was sealed with, "" = not known
+	Have []string // fingerprints of the keys that we have
+}
+
+func (e *WrongKey) Error() string {
+	want := "another key"
+	if e.Want != "" {
+		want = "the key with fingerprint " + e.Want
+	}
+	return fmt.Sprintf(errWrongKeyText+": wanted %s, found %s", want, strings.Join(e.Have, " and "))
+}
+
+// Is makes every WrongKey one kind of error.
+func (e *WrongKey) Is(target error) bool { return target == errWrongKey }
+
+// Fingerprint names a cluster key without telling anything of it: 16 hexadecimal digits.
+func Fingerprint(clusterKey []byte) (string, error) {
 	if len(clusterKey) != KeySize {
-		return nil, fmt.Errorf("the cluster key has %d bytes, wanted %d", len(clusterKey), KeySize)
+		return "", fmt.Errorf("the cluster key has %d bytes, wanted %d", len(clusterKey), KeySize)
+	}
+	b, err := hkdf.Key(sha256.New, clusterKey, nil, "ferrite key fingerprint v1", 8)
+	return hex.EncodeToString(b), err
+}
+
+// sealKey is what seals and opens under one cluster key.
+type sealKey struct {
+	fingerprint string
+	aead        cipher.AEAD
+}
+
+func newSealKey(clusterKey []byte) (*sealKey, error) {
+	finger, err := Fingerprint(clusterKey)
+	if err != nil {
+		return nil, err
 	}
 	key, err := hkdf.Key(sha256.New, clusterKey, nil, "ferrite record seal v1", chacha20poly1305.KeySize)
 	if err != nil {
@@ -51,7 +90,36 @@ func newSealer(clusterKey []byte) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealer{aead: aead}, nil
+	return &sealKey{fingerprint: finger, aead: aead}, nil
+}
+
+// sealer encrypts secrets with XChaCha20-Poly1305 under a key derived from the cluster key (L3). A sealed value is bound
+// to its record and path: copied elsewhere, it does not open. It holds a ring of keys: the first seals, all open; there
+// is more than one only while the key is being rotated. Without any key it opens nothing and says hidden instead.
+type sealer struct{ ring atomic.Pointer[[]*sealKey] }
+
+func newSealer(clusterKeys ...[]byte) (*sealer, error) {
+	var ring []*sealKey
+	for _, key := range clusterKeys {
+		k, err := newSealKey(key)
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, k)
+	}
+	s := &sealer{}
+	s.ring.Store(&ring)
+	return s, nil
+}
+
+func (s *sealer) keys() []*sealKey { return *s.ring.Load() }
+
+func (s *sealer) fingerprints() []string {
+	out := []string{}
+	for _, k := range s.keys() {
+		out = append(out, k.fingerprint)
+	}
+	return out
 }
 
 // sealMap returns m with the values of secret keys sealed, at any depth; m itself when there is nothing to seal.
@@ -140,16 +208,32 @@ func (s *sealer) sealOther(id, path, key string, v any) (any, bool, error) {
 }
 
 func (s *sealer) sealSecret(id, path string, v any) (string, error) {
+	keys := s.keys()
+	if len(keys) == 0 {
+		return "", errors.New("there is no cluster key to seal with")
+	}
+	k := keys[0]
 	plain, err := json.Marshal(v)
 	if err != nil {
 		return "", err
 	}
-	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(plain)+s.aead.Overhead())
+	nonce := make([]byte, k.aead.NonceSize(), k.aead.NonceSize()+len(plain)+k.aead.Overhead())
 	if _, err := rand.Read(nonce); err != nil {
 		return "", err
 	}
-	box := s.aead.Seal(nonce, nonce, plain, binding(id, path))
-	return sealedMark + base64.RawStdEncoding.EncodeToString(box), nil
+	box := k.aead.Seal(nonce, nonce, plain, binding(id, path))
+	return keyedMark + k.fingerprint + ":" + base64.RawStdEncoding.EncodeToString(box), nil
+}
+
+// sealedWith tells with which key a stored string is sealed: its fingerprint ("" = not recorded) and the box in base64.
+// ok is false when it is not sealed.
+func sealedWith(stored string) (finger, box string, ok bool) {
+	if text, ok := strings.CutPrefix(stored, keyedMark); ok {
+		finger, box, ok = strings.Cut(text, ":")
+		return finger, box, ok
+	}
+	box, ok = strings.CutPrefix(stored, sealedMark)
+	return "", box, ok
 }
 
 // openString turns a stored string that begins with sealMark back into what the user wrote.
@@ -157,23 +241,46 @@ func (s *sealer) openString(id, path, stored string) (any, error) {
 	if text, ok := strings.CutPrefix(stored, plainMark); ok {
 		return text, nil
 	}
-	text, ok := strings.CutPrefix(stored, sealedMark)
+	finger, text, ok := sealedWith(stored)
 	if !ok {
 		return nil, fmt.Errorf("%s: unknown form of sealed value: %w", path, errNewer)
 	}
 	box, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(box) < s.aead.NonceSize() {
+	if err != nil || len(box) < chacha20poly1305.NonceSizeX+chacha20poly1305.Overhead {
 		return nil, fmt.Errorf("%s: the sealed value is damaged", path)
 	}
-	plain, err := s.aead.Open(nil, box[:s.aead.NonceSize()], box[s.aead.NonceSize():], binding(id, path))
+	keys := s.keys()
+	if len(keys) == 0 {
+		return hidden, nil
+	}
+	plain, err := openBox(keys, finger, box, binding(id, path))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, errWrongKey)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var v any
 	if err := unmarshal(plain, &v); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return settle(v), nil
+}
+
+// openBox opens with the key of that fingerprint; when none is recorded, with any that fits.
+func openBox(keys []*sealKey, finger string, box, bound []byte) ([]byte, error) {
+	wrong := &WrongKey{Want: finger}
+	for _, k := range keys {
+		wrong.Have = append(wrong.Have, k.fingerprint)
+		if finger != "" && finger != k.fingerprint {
+			continue
+		}
+		plain, err := k.aead.Open(nil, box[:k.aead.NonceSize()], box[k.aead.NonceSize():], bound)
+		if err == nil {
+			return plain, nil
+		}
+		if finger != "" {
+			return nil, fmt.Errorf("%w, or the value is damaged or was sealed for another place", errWrongKey)
+		}
+	}
+	return nil, wrong
 }
 
 // settle turns the numbers of an opened value into what JSON values are.
