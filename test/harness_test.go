@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +30,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "5"); err != nil { // they mostly wait
+		panic(err)
+	}
 	code := func() int {
 		if binary = os.Getenv("FERRITE_BIN"); binary != "" {
 			return m.Run()
@@ -64,23 +69,31 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// freePort finds a port of the given network that nobody holds right now.
+// ports counts up below the range from which the system takes the ports of outgoing connections, so that neither those
+// nor another test can take a port between its choice and its use.
+var ports atomic.Int64
+
+const firstPort, lastPort = 20000, 32000
+
+// freePort finds a port of the given network that nobody holds and no other test was given.
 func freePort(t *testing.T, network string) int {
 	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "0.0.0.0:0")
-		if err != nil {
-			t.Fatal(err)
+	for range lastPort - firstPort {
+		port := firstPort + int(ports.Add(1)+int64(os.Getpid()))%(lastPort-firstPort)
+		var held io.Closer
+		var err error
+		if network == "udp" {
+			held, err = net.ListenPacket("udp", fmt.Sprintf("0.0.0.0:%d", port))
+		} else {
+			held, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).Port
+		if err == nil {
+			_ = held.Close()
+			return port
+		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // process is a running ferrite.

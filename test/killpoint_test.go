@@ -73,6 +73,7 @@ type scene struct {
 // TestKillPoints kills the conductor with every kind of operation under way, at each place of its life. After the
 // restart each has ended as if undisturbed (S3, S8, S11, S12, N1).
 func TestKillPoints(t *testing.T) {
+	t.Parallel()
 	bin := killable(t)
 	for _, place := range []string{"before-intent", "after-intent", "after-packet", "after-reply", "after-result"} {
 		t.Run(place, func(t *testing.T) {

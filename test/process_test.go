@@ -34,6 +34,7 @@ func (s *site) power(ident, target string) {
 }
 
 func TestPulledPlugIsCorrectedAndTold(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 1)
 	s := newSite(t, "--sync-power-state-interval", "1s", "--force-power-state-during-sync=false")
 	h := s.listen()
@@ -64,6 +65,7 @@ func TestPulledPlugIsCorrectedAndTold(t *testing.T) {
 }
 
 func TestForcePutsThePowerBack(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 1)
 	s := newSite(t, "--sync-power-state-interval", "1s", "--ipmi-min-command-interval", "0")
 	h := s.listen()
@@ -82,6 +84,7 @@ func TestForcePutsThePowerBack(t *testing.T) {
 }
 
 func TestKilledConductorEndsItsOperationAfterTheRestart(t *testing.T) { // S3, S8, S11
+	t.Parallel()
 	f := newFarm(t, 1)
 	s := newSite(t, "--ipmi-min-command-interval", "0")
 	id := s.enroll("n1", f.driverInfo(0))
@@ -97,6 +100,7 @@ func TestKilledConductorEndsItsOperationAfterTheRestart(t *testing.T) { // S3, S
 }
 
 func TestEveryAcknowledgedWriteSurvivesKill9(t *testing.T) { // L1, R3
+	t.Parallel()
 	s := newSite(t)
 	for round := range 3 {
 		var mu sync.Mutex
@@ -129,6 +133,7 @@ func TestEveryAcknowledgedWriteSurvivesKill9(t *testing.T) { // L1, R3
 }
 
 func TestSIGTERMIsGraceful(t *testing.T) {
+	t.Parallel()
 	f := newFarm(t, 3)
 	s := newSite(t, "--sync-power-state-interval", "1s")
 	for i := range 3 {
@@ -158,6 +163,7 @@ func TestSIGTERMIsGraceful(t *testing.T) {
 }
 
 func TestDataFolderInUseNamesTheProcess(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := run(t, "serve", "--data-dir", s.dir, "--api-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
 	if code := p.exit(); code == 0 {
@@ -169,6 +175,7 @@ func TestDataFolderInUseNamesTheProcess(t *testing.T) {
 }
 
 func TestNoauthOnAPublicAddressIsRefused(t *testing.T) {
+	t.Parallel()
 	p := run(t, "serve", "--data-dir", t.TempDir(), "--api-listen", "0.0.0.0:0", "--nats-listen", "127.0.0.1:0")
 	if code := p.exit(); code == 0 || !strings.Contains(p.out.String(), "insecure") {
 		t.Errorf("code %d, output %s", code, p.out)
@@ -176,6 +183,7 @@ func TestNoauthOnAPublicAddressIsRefused(t *testing.T) {
 }
 
 func TestDeadNATSStopsNothing(t *testing.T) { // N2
+	t.Parallel()
 	s := newSite(t, "--nats-url", fmt.Sprintf("nats://127.0.0.1:%d", freePort(t, "tcp")), "--nats-listen", "")
 	if code, doc := s.call("POST", "/v1/nodes", map[string]any{"driver": "fake-hardware", "name": "n1"}); code != http.StatusCreated {
 		t.Fatalf("%d %v", code, doc)
@@ -187,6 +195,7 @@ func TestDeadNATSStopsNothing(t *testing.T) { // N2
 }
 
 func TestDemoEndsByItself(t *testing.T) {
+	t.Parallel()
 	p := run(t, "demo", "--for", "6s", "--bmcs", "20", "--api-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
 	if code := p.exit(); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, p.out)
@@ -200,6 +209,7 @@ func TestDemoEndsByItself(t *testing.T) {
 
 // A network that fails is told once, on NATS too, and puts nobody into maintenance.
 func TestAFailingSubnetIsOneEvent(t *testing.T) {
+	t.Parallel()
 	const nodes = 24
 	f := newFarm(t, nodes)
 	s := newSite(t, "--sync-power-state-interval", "1s", "--power-state-sync-max-retries", "1", "--ipmi-command-retry-timeout", "2s")
