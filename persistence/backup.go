@@ -14,7 +14,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
-	"time"
 
 	"ferrite/node"
 )
@@ -40,11 +39,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // BackupInfo is what a backup says of itself.
 type BackupInfo struct {
-	Format int       `json:"-"`
-	Rev    node.Rev  `json:"-"`               // the log's position that it is a copy of
-	Taken  time.Time `json:"taken,omitzero"`  // on the clock of the conductor; zero for snapshots and in format 1
-	Keys   []string  `json:"keys,omitempty"`  // fingerprints of the cluster keys that its secrets may be sealed with
-	Pairs  int       `json:"pairs,omitempty"` // records and events in it, about
+	Format int      `json:"-"`
+	Rev    node.Rev `json:"-"`               // the log's position that it is a copy of
+	Keys   []string `json:"keys,omitempty"`  // fingerprints of the cluster keys that its secrets may be sealed with
+	Pairs  int      `json:"pairs,omitempty"` // records and events in it, about
 }
 
 // BackupDamage says where a backup is not what was written.

@@ -335,9 +335,7 @@ func (r *replica) Backup(w io.Writer) (node.Rev, error) {
 		return 0, err
 	}
 	defer done()
-	info := r.backupInfo()
-	info.Taken = time.Now().UTC().Truncate(time.Second)
-	return writeBackup(w, v, info)
+	return writeBackup(w, v, r.backupInfo())
 }
 
 // backupInfo is the head of a backup or snapshot.

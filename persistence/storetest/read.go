@@ -499,7 +499,7 @@ func testBackup(t *testing.T, s *suite) {
 	if err != nil || got < rev {
 		t.Fatalf("Backup: revision %d, %v; wanted at least %d", got, err, rev)
 	}
-	if !bytes.HasPrefix(one.Bytes(), []byte("ferrite-backup\n\x01")) {
+	if !bytes.HasPrefix(one.Bytes(), []byte("ferrite-backup\n\x02")) {
 		t.Fatalf("the backup begins with %q", one.Bytes()[:20])
 	}
 	if bytes.Contains(one.Bytes(), []byte("hunter2")) { // L3
