@@ -178,7 +178,7 @@ func (r *request) listChassis(whole bool, known []string) error {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UUID, b.UUID))
 	}
 	l := listing[inventory.Chassis]{
-		table: wire.Chassis, envelope: "chassis", since: 8, whole: whole, older: older, find: r.findChassis,
+		table: wire.Chassis, envelope: "chassis", since: 8, changing: true, whole: whole, older: older, find: r.findChassis,
 		id: func(c *inventory.Chassis) string { return c.UUID },
 		walk: func(after *inventory.Chassis, fn func(*inventory.Chassis) bool) {
 			for _, c := range r.s.cfg.Chassis.ListChassis() {

@@ -27,6 +27,7 @@ type listing[T any] struct {
 	whole    bool   // a /detail path: all fields, always
 	since    int    // minimum minor of ?fields=
 	noNext   bool   // never paged on
+	changing bool   // items may change or go between two pages
 
 	// walk gives the items in order of creation, starting behind after (nil = from the start).
 	walk func(after *T, fn func(*T) bool)
@@ -82,7 +83,10 @@ func (l *listing[T]) paging(r *request) (paging[T], error) {
 	}
 	if marker, ok := r.arg("marker"); ok && marker != "" {
 		var err error
-		if p.after, err = l.find(marker); err != nil {
+		if p.after, _ = r.s.markers.find(markerKey(l.envelope, p.sortKey, strings.ToLower(marker))).(*T); p.after == nil {
+			p.after, err = l.find(marker)
+		}
+		if err != nil {
 			return p, err
 		}
 	}
@@ -159,6 +163,9 @@ func (l *listing[T]) answer(r *request) error {
 	}
 	b = append(b, ']')
 	if len(items) == p.limit && !l.noNext {
+		if last := items[len(items)-1]; l.changing {
+			r.s.markers.keep(markerKey(l.envelope, p.sortKey, l.id(last)), last)
+		}
 		b = wire.AppendString(append(b, `,"next":`...), l.next(r, &p, l.id(items[len(items)-1])))
 	}
 	r.json(http.StatusOK, append(b, '}'))

@@ -163,7 +163,7 @@ func deletePort(r *request) error {
 // portListing is the list of ports before its filters are known.
 func (r *request) portListing() listing[inventory.Port] {
 	return listing[inventory.Port]{
-		table: wire.Ports, envelope: "ports", since: 8, walk: r.s.cfg.Reader.Ports,
+		table: wire.Ports, envelope: "ports", since: 8, changing: true, walk: r.s.cfg.Reader.Ports,
 		older: func(a, b *inventory.Port) int { return byCreation(a.Created, a.UUID, b.Created, b.UUID) },
 		id:    func(p *inventory.Port) string { return p.UUID },
 		find: func(marker string) (*inventory.Port, error) {

@@ -43,7 +43,8 @@ type Server struct {
 	http     *fasthttp.Server
 	metrics  fasthttp.RequestHandler // nil = none
 	requests sync.Pool               // *request
-	blind    atomic.Int64            // Unix nanoseconds since which read indexes fail, 0 = they do not
+	markers  markers
+	blind    atomic.Int64 // Unix nanoseconds since which read indexes fail, 0 = they do not
 
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
