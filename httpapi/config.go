@@ -74,6 +74,7 @@ type Config struct {
 	Metrics  http.Handler // GET /metrics; nil = 404
 
 	Notifications Notifications // GET /v1/x/notifications; nil = 404
+	Backups       Backups       // GET /v1/x/backup; nil = 404
 
 	Logger *slog.Logger // failures; nil = slog.Default()
 	Audit  *slog.Logger // one line a change; nil = Logger

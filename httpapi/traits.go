@@ -5,7 +5,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"ferrite/httpapi/wire"
 	"ferrite/node"
@@ -55,28 +54,11 @@ func addTrait(r *request) error {
 	if err := wire.CheckTrait(trait); err != nil {
 		return err
 	}
-	n, err := r.theNode()
-	if err != nil {
+	if err := r.changed(node.SetTraits{Add: trait}); err != nil {
 		return err
 	}
-	if !slices.Contains(n.Traits, trait) {
-		if _, err := r.do(n.UUID, node.SetTraits{Add: trait}); err != nil {
-			return err
-		}
-	}
-	r.empty(http.StatusNoContent)
 	r.location("/v1/nodes/" + r.param(0) + "/traits/" + trait)
 	return nil
 }
 
-func removeTrait(r *request) error {
-	trait := r.param(1)
-	n, err := r.theNode()
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(n.Traits, trait) {
-		return refuse(node.NotFound, "Node %s doesn't have a trait '%s'", n.UUID, trait)
-	}
-	return r.changed(node.SetTraits{Remove: trait})
-}
+func removeTrait(r *request) error { return r.changed(node.SetTraits{Remove: r.param(1)}) }

@@ -226,11 +226,14 @@ func (m SetTraits) traits(now []string) []string {
 // setTraits changes the traits; it is a node.update for subscribers.
 func (s *step) setTraits(m SetTraits) (Decision, error) {
 	s.n.Traits = m.traits(s.old.Traits)
+	if err := s.locked(m.MsgName()); err != nil {
+		return s.refused("update", err)
+	}
 	if n := len(s.n.Traits); n > MaxTraits {
 		return s.refused("update", refuse(m.MsgName(), s.old, Invalid, "A node may have at most %d traits, found %d.", MaxTraits, n))
 	}
-	if err := s.locked(m.MsgName()); err != nil {
-		return s.refused("update", err)
+	if m.Remove != "" && !slices.Contains(s.old.Traits, m.Remove) {
+		return s.refused("update", refuse(m.MsgName(), s.old, NotFound, "Node %s doesn't have a trait '%s'", s.old.UUID, m.Remove))
 	}
 	s.notice(Notice{Action: "update", Status: Start, API: true, Node: s.snap()})
 	s.notice(Notice{Action: "update", Status: End, API: true})

@@ -36,6 +36,36 @@ func TestTraitsAddedByTwoClientsAreBothKept(t *testing.T) {
 	}
 }
 
+// TestTraitChangesAreToldAndKeepTheLock: what changes nothing is told too; what cannot be done is told as an error.
+func TestTraitChangesAreToldAndKeepTheLock(t *testing.T) { // N1, S8
+	n := &node.Node{UUID: "n1", Driver: "fake-hardware", ProvisionState: node.Available, Traits: []string{"CUSTOM_B"}}
+	locked := n.Clone()
+	locked.Intent = &node.Intent{Verb: "set power", Owner: node.Owner{Name: "c1"}}
+	env := node.Env{Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy()}
+	for _, c := range []struct {
+		n    *node.Node
+		m    node.SetTraits
+		kind node.Kind
+		told node.Status
+		want string // traits that the last notice shows
+	}{
+		{n, node.SetTraits{Add: "CUSTOM_B"}, "", node.End, "[CUSTOM_B]"},
+		{n, node.SetTraits{Remove: "CUSTOM_B"}, "", node.End, "[]"},
+		{n, node.SetTraits{Remove: "CUSTOM_C"}, node.NotFound, node.Failure, "[CUSTOM_B]"},
+		{locked, node.SetTraits{Remove: "CUSTOM_C"}, node.Locked, node.Failure, "[CUSTOM_B]"},
+		{locked, node.SetTraits{Traits: []string{"CUSTOM_D"}}, node.Locked, node.Failure, "[CUSTOM_D]"},
+	} {
+		d, err := node.Step(env, c.n, c.m)
+		var e *node.Error
+		if errors.As(err, &e); err == nil && c.kind != "" || err != nil && e.Kind != c.kind {
+			t.Errorf("%+v: %v, wanted %q", c.m, err, c.kind)
+		}
+		if len(d.Notices) != 2 || d.Notices[0].Status != node.Start || d.Notices[1].Status != c.told || fmt.Sprint(d.Notices[1].Node.Traits) != c.want {
+			t.Errorf("%+v: told %+v", c.m, d.Notices)
+		}
+	}
+}
+
 // A one-time boot device over a forced persistent one lasts for one power on (spec ipmi-driver.md section 4).
 func TestPowerOnUsesUpAOneTimeBootDevice(t *testing.T) {
 	n := &node.Node{UUID: "n1", ProvisionState: node.Active, PowerState: node.PowerOff, DriverInternalInfo: map[string]any{
