@@ -15,19 +15,23 @@ type BMC struct {
 	f     *Fleet
 	index int
 
-	mu       sync.Mutex // guards below
-	power    bool
-	dead     bool
-	refuse   bool           // chassis control answers 0xD6 and does nothing
-	secret   string         // password, "" = Config.Password
-	mute     bool           // chassis control and boot options are carried out, but never answered
-	latency  *time.Duration // instead of the fleet's
-	boot     boot
-	sessions []*session
-	polls    uint64
-	logged   []Command // ring
-	logAt    int
-	lastID   uint32
+	mu         sync.Mutex // guards below
+	power      bool
+	dead       bool
+	refuse     bool // chassis control answers 0xD6 and does nothing
+	fault      Fault
+	badLogins  int            // in a row
+	lockedTill time.Time      // fault Lockout
+	onTill     time.Time      // fault SoftOffLag: until then it says that it is on
+	secret     string         // password, "" = Config.Password
+	mute       bool           // chassis control and boot options are carried out, but never answered
+	latency    *time.Duration // instead of the fleet's
+	boot       boot
+	sessions   []*session
+	polls      uint64
+	logged     []Command // ring
+	logAt      int
+	lastID     uint32
 }
 
 // boot is the system boot options that matter (IPMI 28.13): parameter 5 and what keeps it.

@@ -123,7 +123,7 @@ func (b *BMC) chassis(s *session, cmd byte, d, out []byte) (byte, int) {
 	switch cmd {
 	case 0x01:
 		out[0], out[1], out[2] = 0, 0, 0
-		if b.power {
+		if b.seemsOn() {
 			out[0] = 1
 		}
 		return ok, 3
@@ -174,6 +174,9 @@ func (b *BMC) control(s *session, d []byte) byte {
 		b.useUp()
 	case 4:
 	case 5:
+		if b.fault == SoftOffLag && b.power {
+			b.onTill = time.Now().Add(softOffLag)
+		}
 		b.switchPower(false)
 	default:
 		return ccField
@@ -200,7 +203,9 @@ func (b *BMC) setBoot(d []byte) byte {
 		if len(d) < 6 {
 			return ccLength
 		}
-		b.boot.data, b.boot.set = [5]byte(d[1:6]), time.Now()
+		if b.fault != ForgetsBoot {
+			b.boot.data, b.boot.set = [5]byte(d[1:6]), time.Now()
+		}
 	default:
 		return ccParameter
 	}

@@ -18,9 +18,10 @@ type Config struct {
 	User        string
 	Password    string // up to 20 bytes
 	Latency     time.Duration
-	Jitter      float64 // share of Latency, 0..1: replies come after Latency +- Jitter
-	Loss        float64 // share of datagrams lost, each way
-	Dead        float64 // share of BMCs that never answer
+	Jitter      float64           // share of Latency, 0..1: replies come after Latency +- Jitter
+	Loss        float64           // share of datagrams lost, each way
+	Dead        float64           // share of BMCs that never answer
+	Faults      map[Fault]float64 // share of BMCs with each fault
 	Seed        int64
 	Control     string // loopback address of the control API, "" = none
 	Sessions    int    // session slots of a BMC
@@ -59,6 +60,9 @@ func (c Config) validate() error {
 		if x.v < 0 || x.v > 1 {
 			return fmt.Errorf("%s is %v: wanted a share from 0 to 1", x.name, x.v)
 		}
+	}
+	if err := checkFaults(c.Faults); err != nil {
+		return err
 	}
 	last := add(c.AddressBase, c.BMCs-1)
 	if !last.IsLoopback() {

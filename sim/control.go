@@ -36,6 +36,7 @@ type bmcDoc struct {
 	Latency        string       `json:"latency"`
 	RefusePower    bool         `json:"refuse_power"`
 	LoseReplies    bool         `json:"lose_replies"`
+	Fault          Fault        `json:"fault"`
 	Polls          uint64       `json:"polls"`
 	Commands       []commandDoc `json:"commands"`
 }
@@ -48,6 +49,7 @@ type change struct {
 	RefusePower *bool   `json:"refuse_power"`
 	LoseReplies *bool   `json:"lose_replies"`
 	Password    *string `json:"password"`
+	Fault       *Fault  `json:"fault"`
 }
 
 func onOff(on bool) string {
@@ -61,7 +63,7 @@ func (f *Fleet) document(b *BMC) bmcDoc {
 	d := bmcDoc{Index: b.index, Address: f.Addr(b.index).String(), Power: onOff(b.Power()), Sessions: b.Sessions(), Polls: b.Polls(), Commands: []commandDoc{}}
 	d.BootDevice, d.BootPersistent = b.BootDevice()
 	b.mu.Lock()
-	d.Dead, d.RefusePower, d.LoseReplies = b.dead, b.refuse, b.mute
+	d.Dead, d.RefusePower, d.LoseReplies, d.Fault = b.dead, b.refuse, b.mute, b.fault
 	l := f.cfg.Latency
 	if b.latency != nil {
 		l = *b.latency
@@ -128,10 +130,15 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
-		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power, lose_replies or password: %w", err)
+		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power, lose_replies, password or fault: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("wanted one JSON object with power, dead, latency, refuse_power, lose_replies or password, found more behind it")
+		return errors.New("wanted one JSON object with power, dead, latency, refuse_power, lose_replies, password or fault, found more behind it")
+	}
+	if c.Fault != nil {
+		if err := c.Fault.valid(); err != nil {
+			return err
+		}
 	}
 	if c.Password != nil && len(*c.Password) > 20 {
 		return fmt.Errorf("password has %d bytes: IPMI allows 20", len(*c.Password))
@@ -154,6 +161,9 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	}
 	if c.RefusePower != nil {
 		b.SetRefusePower(*c.RefusePower)
+	}
+	if c.Fault != nil {
+		_ = b.SetFault(*c.Fault) // checked above
 	}
 	if c.Password != nil {
 		b.SetPassword(*c.Password)

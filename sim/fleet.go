@@ -64,6 +64,7 @@ func New(cfg Config) (*Fleet, error) {
 	for _, i := range rand.New(rand.NewSource(cfg.Seed)).Perm(cfg.BMCs)[:int(cfg.Dead*float64(cfg.BMCs)+0.5)] { //nolint:gosec // simulation
 		f.bmcs[i].dead = true
 	}
+	f.spread(cfg.Faults, cfg.Seed)
 	if cfg.Control != "" {
 		ln, err := net.Listen("tcp", cfg.Control)
 		if err != nil {
@@ -165,7 +166,8 @@ func (f *Fleet) receive(in, out *udpbatch.Msg) int {
 		return 0
 	}
 	b.mu.Lock()
-	if b.dead {
+	fault := b.fault
+	if b.dead || fault == Lossy && f.rnd.Float64() < lossyShare {
 		b.mu.Unlock()
 		return 0
 	}
@@ -185,6 +187,13 @@ func (f *Fleet) receive(in, out *udpbatch.Msg) int {
 	}
 	out.Peer, out.Local = in.Peer, in.Local
 	out.Len(n)
+	if fault != "" {
+		var send bool
+		if delay, send = f.spoil(fault, out, delay); !send {
+			f.stats.drops.Add(1)
+			return 0
+		}
+	}
 	if delay > 0 {
 		if f.cfg.Jitter > 0 {
 			delay += time.Duration(float64(delay) * f.cfg.Jitter * (2*f.rnd.Float64() - 1))

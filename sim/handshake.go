@@ -56,7 +56,7 @@ func (b *BMC) open(from netip.AddrPort, p, out []byte) int {
 	}
 	s := b.opening(from, le.Uint32(p[4:]), chosen, priv)
 	if s == nil {
-		if !b.room() {
+		if !b.room() || b.fault == Full {
 			return refuse(statusNoResources)
 		}
 		b.lastID++
@@ -114,8 +114,10 @@ func (b *BMC) rakp1(p, out []byte) int {
 	}
 	role, user := p[24], p[28:28+int(p[27])]
 	switch {
+	case b.lockedOut():
+		return refuse(statusBadName)
 	case string(user) != b.f.cfg.User:
-		b.f.stats.auth.Add(1)
+		b.badLogin()
 		return refuse(statusBadName)
 	case role&0xf > privAdmin || role&0xf == 0:
 		return refuse(statusBadRole)
@@ -163,7 +165,7 @@ func (b *BMC) rakp3(p, out []byte) int {
 		return 8
 	}
 	if p[1] != 0 { // the console found our code wrong: it has another password
-		b.f.stats.auth.Add(1)
+		b.badLogin()
 		if !s.active {
 			b.drop(s.id)
 		}
@@ -171,10 +173,11 @@ func (b *BMC) rakp3(p, out []byte) int {
 	}
 	want := s.suite.mac(b.password(), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
 	if !hmac.Equal(want, p[8:]) {
-		b.f.stats.auth.Add(1)
+		b.badLogin()
 		return refuse(statusBadCheck)
 	}
 	sik := s.integrityKey(b.password())
+	b.badLogins = 0
 	if !s.active { // else sent again: the same answer, nothing new
 		s.keys(sik)
 		s.active, s.last = true, time.Now()

@@ -144,7 +144,7 @@ func (b *BMC) inSession(from netip.AddrPort, typ byte, id uint32, in, payload, o
 	if k == 0 {
 		return 0
 	}
-	return s.seal(out, k)
+	return s.seal(out, k, b.fault == Padding)
 }
 
 // decrypt opens AES-CBC-128 in place (IPMI 13.29); nil = not a proper payload.
@@ -176,7 +176,7 @@ func (s *session) decrypt(p []byte) []byte {
 }
 
 // seal builds the reply around a message of k bytes that stands behind header and IV.
-func (s *session) seal(out []byte, k int) int {
+func (s *session) seal(out []byte, k int, fromZero bool) int {
 	s.out++
 	copy(out, []byte{6, 0, 0xff, 7, rmcpPlus, flagEncrypted | flagAuthenticated | payloadIPMI})
 	le.PutUint32(out[6:], s.console)
@@ -189,6 +189,9 @@ func (s *session) seal(out []byte, k int) int {
 	pad := (16 - (k+1)%16) % 16
 	for i := range pad {
 		data[k+i] = byte(i + 1)
+		if fromZero {
+			data[k+i] = byte(i)
+		}
 	}
 	data[k+pad] = byte(pad)
 	total := k + pad + 1

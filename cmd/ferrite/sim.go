@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,7 @@ import (
 func newSim() *cobra.Command {
 	cfg := sim.Defaults()
 	base := cfg.AddressBase.String()
+	var faults map[string]string
 	c := &cobra.Command{
 		Use: "sim", Short: "Run simulated BMCs that speak IPMI 2.0 over UDP", Args: noArgs,
 		Long: `Run simulated BMCs that speak IPMI 2.0 over UDP on loopback.
@@ -27,9 +30,10 @@ dead is fixed by the seed. Datagrams whose destination is outside 127.0.0.0/8 ar
 With --control, a small HTTP API shows and changes what no conductor can:
   GET /bmcs/3    power, boot device, sessions, log of commands
   PUT /bmcs/3    {"power":"on|off", "dead":bool, "latency":"3s", "refuse_power":bool,
-                 "lose_replies":bool, "password":"new"}`,
+                 "lose_replies":bool, "password":"new", "fault":"garbage"}`,
 		Example: "  ferrite sim --bmcs 50 --control 127.0.0.1:6231\n" +
 			"  ipmitool -I lanplus -H 127.1.0.1 -p 6230 -U admin -P password power status\n" +
+			"  ferrite sim --bmcs 1000 --fault slow=0.05,lossy=0.05,garbage=0.01 --seed 7\n" +
 			"  curl -X PUT http://127.0.0.1:6231/bmcs/0 -d '{\"power\":\"on\"}'",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := netip.ParseAddr(base)
@@ -37,6 +41,9 @@ With --control, a small HTTP API shows and changes what no conductor can:
 				return usageError{fmt.Errorf("--address-base is %q: wanted an IPv4 address in 127.0.0.0/8", base)}
 			}
 			cfg.AddressBase = a
+			if cfg.Faults, err = faultShares(faults); err != nil {
+				return usageError{err}
+			}
 			if err := cfg.Validate(); err != nil {
 				return usageError{err}
 			}
@@ -53,6 +60,7 @@ With --control, a small HTTP API shows and changes what no conductor can:
 	f.Float64Var(&cfg.Jitter, "jitter", cfg.Jitter, "share of the latency that is left to chance, 0 to 1")
 	f.Float64Var(&cfg.Loss, "loss", cfg.Loss, "share of datagrams lost each way, 0 to 1")
 	f.Float64Var(&cfg.Dead, "dead", cfg.Dead, "share of BMCs that never answer, 0 to 1")
+	f.StringToStringVar(&faults, "fault", nil, "shares of BMCs with a fault each, like slow=0.1,garbage=0.01; faults are "+faultNames())
 	f.Int64Var(&cfg.Seed, "seed", cfg.Seed, "source of all chance")
 	f.StringVar(&cfg.Control, "control", cfg.Control, "loopback address of the control API, none when empty")
 	return c
@@ -77,4 +85,26 @@ func runSim(c *cobra.Command, cfg sim.Config) error {
 	s := fleet.Stats()
 	fmt.Fprintf(out, "ended after %s: %d datagrams in, %d out, %d commands\n", time.Since(began).Round(time.Second), s.PacketsIn, s.PacketsOut, s.Commands)
 	return nil
+}
+
+// faultNames lists what --fault knows.
+func faultNames() string {
+	var all []string
+	for _, f := range sim.Faults() {
+		all = append(all, string(f))
+	}
+	return strings.Join(all, ", ")
+}
+
+// faultShares reads --fault; Validate checks names and shares.
+func faultShares(in map[string]string) (map[sim.Fault]float64, error) {
+	out := map[sim.Fault]float64{}
+	for name, text := range in {
+		share, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("--fault %s=%s: wanted a share from 0 to 1, like %s=0.05", name, text, name)
+		}
+		out[sim.Fault(name)] = share
+	}
+	return out, nil
 }

@@ -1,0 +1,155 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"math/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"ferrite/internal/udpbatch"
+)
+
+// Fault is a way in which a BMC is not as it should be; "" = it is healthy.
+type Fault string
+
+// Faults, each seen in the field.
+const (
+	Slow        Fault = "slow"         // answers after 1 to 3 s
+	Lossy       Fault = "lossy"        // loses 30 % of the datagrams, each way
+	Duplicate   Fault = "duplicate"    // sends every reply twice
+	Late        Fault = "late"         // sends every reply once more 2 s later
+	Reordered   Fault = "reordered"    // holds every other reply back for up to 100 ms, so that the next one passes it
+	Full        Fault = "full"         // has no free session slot
+	Lockout     Fault = "lockout"      // refuses all logins for a minute after three wrong passwords
+	Padding     Fault = "padding"      // counts the bytes of the confidentiality pad from 0 instead of 1 (IPMI 13.29)
+	Garbage     Fault = "garbage"      // answers with random bytes every other time
+	Truncated   Fault = "truncated"    // cuts every other reply short
+	SoftOffLag  Fault = "soft-off-lag" // says for 3 s after soft off that the machine is on
+	ForgetsBoot Fault = "forgets-boot" // takes boot flags and forgets them
+)
+
+// Faults lists them all.
+func Faults() []Fault {
+	return []Fault{Slow, Lossy, Duplicate, Late, Reordered, Full, Lockout, Padding, Garbage, Truncated, SoftOffLag, ForgetsBoot}
+}
+
+// Bounds of faults.
+const (
+	slowLeast    = time.Second
+	slowSpread   = 2 * time.Second
+	lossyShare   = 0.3
+	lateAfter    = 2 * time.Second
+	heldBack     = 100 * time.Millisecond
+	lockoutAfter = 3
+	lockoutTime  = time.Minute
+	softOffLag   = 3 * time.Second
+)
+
+// valid says what is wrong with a fault's name.
+func (f Fault) valid() error {
+	if f == "" || slices.Contains(Faults(), f) {
+		return nil
+	}
+	var all []string
+	for _, x := range Faults() {
+		all = append(all, string(x))
+	}
+	return fmt.Errorf("fault is %q: wanted one of %s, or \"\"", f, strings.Join(all, ", "))
+}
+
+// checkFaults says what is wrong with shares of faulty BMCs.
+func checkFaults(shares map[Fault]float64) error {
+	sum := 0.0
+	for f, share := range shares {
+		if f == "" {
+			return fmt.Errorf("a share of faulty BMCs has no fault: wanted one like %s", Slow)
+		}
+		if err := f.valid(); err != nil {
+			return err
+		}
+		if share < 0 || share > 1 {
+			return fmt.Errorf("share of fault %s is %v: wanted 0 to 1", f, share)
+		}
+		sum += share
+	}
+	if sum > 1 {
+		return fmt.Errorf("the shares of all faults are %v together: wanted 1 at most, a BMC has one fault", sum)
+	}
+	return nil
+}
+
+// spread gives the faults to BMCs, which ones is fixed by the seed.
+func (f *Fleet) spread(shares map[Fault]float64, seed int64) {
+	order := rand.New(rand.NewSource(seed + 1)).Perm(len(f.bmcs)) //nolint:gosec // simulation
+	for _, fault := range slices.Sorted(maps.Keys(shares)) {
+		n := min(int(shares[fault]*float64(len(f.bmcs))+0.5), len(order))
+		for _, i := range order[:n] {
+			f.bmcs[i].fault = fault
+		}
+		order = order[n:]
+	}
+}
+
+// SetFault makes the BMC faulty, or healthy by "". An unknown fault changes nothing.
+func (b *BMC) SetFault(f Fault) error {
+	if err := f.valid(); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fault, b.badLogins, b.lockedTill = f, 0, time.Time{}
+	return nil
+}
+
+// spoil does to a reply what its BMC's fault does; delay is when it goes out, send = whether.
+func (f *Fleet) spoil(fault Fault, out *udpbatch.Msg, delay time.Duration) (_ time.Duration, send bool) {
+	half := f.rnd.Float64() < 0.5
+	switch fault {
+	case Slow:
+		delay += slowLeast + time.Duration(f.rnd.Int63n(int64(slowSpread)))
+	case Lossy:
+		return delay, f.rnd.Float64() >= lossyShare
+	case Duplicate:
+		f.late.add(time.Now().Add(delay), out)
+	case Late:
+		f.late.add(time.Now().Add(delay+lateAfter), out)
+	case Reordered:
+		if half {
+			delay += time.Duration(f.rnd.Int63n(int64(heldBack)))
+		}
+	case Garbage:
+		if half {
+			b := out.Buf()
+			n := 1 + f.rnd.Intn(len(b))
+			f.rnd.Read(b[:n])
+			if f.rnd.Intn(2) == 0 { // some of it begins as a reply does
+				copy(b[:min(n, plusLen)], []byte{6, 0, 0xff, 7, rmcpPlus, flagEncrypted | flagAuthenticated | payloadIPMI})
+			}
+			out.Len(n)
+		}
+	case Truncated:
+		if half {
+			out.Len(1 + f.rnd.Intn(len(out.Data())))
+		}
+	}
+	return delay, true
+}
+
+// badLogin counts a wrong name or password.
+func (b *BMC) badLogin() {
+	b.f.stats.auth.Add(1)
+	b.badLogins++
+	if b.fault == Lockout && b.badLogins >= lockoutAfter {
+		b.lockedTill = time.Now().Add(lockoutTime)
+	}
+}
+
+func (b *BMC) lockedOut() bool { return b.fault == Lockout && time.Now().Before(b.lockedTill) }
+
+// seemsOn is what Get Chassis Status says.
+func (b *BMC) seemsOn() bool { return b.power || time.Now().Before(b.onTill) }
