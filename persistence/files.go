@@ -37,8 +37,8 @@ func (d folder) checkKey(s *sealer) error {
 		return fmt.Errorf("the check of the cluster key: %w", err)
 	}
 	v, err := s.openString("", "check", strings.TrimSpace(string(data)))
-	if errors.Is(err, errWrongKey) {
-		return fmt.Errorf("%w: the data in %s needs the cluster key that it was made with", err, d)
+	if wrong := (*WrongKey)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%w: the data in %s needs the cluster key that it is sealed with", wrong, d)
 	}
 	if err != nil || v != any(checkText) {
 		return fmt.Errorf("%s is damaged: %w", d.check(), errors.Join(err, errDamagedCheck))

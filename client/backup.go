@@ -1,0 +1,47 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Backup writes the conductor's backup (GET /v1/x/backup) to w, however long it takes. It returns the bytes written; a
+// backup that broke off is an error, but whoever keeps it should check it (persistence.CheckBackup) all the same.
+func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
+	const path = "/v1/x/backup"
+	if c.baseErr != nil {
+		return 0, c.baseErr
+	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.String()+path, nil)
+	if err != nil {
+		return 0, fmt.Errorf("GET %s: %w", path, err)
+	}
+	q.Header.Set("User-Agent", c.agent)
+	if c.user != "" {
+		q.SetBasicAuth(c.user, c.password)
+	}
+	long := *c.http
+	long.Timeout = 0 // ctx ends it
+	r, err := long.Do(q)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		b, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+		if err != nil {
+			return 0, fmt.Errorf("GET %s: %d, and the answer broke off: %w", path, r.StatusCode, err)
+		}
+		return 0, readError(http.MethodGet, path, r, b)
+	}
+	n, err := io.Copy(w, r.Body)
+	if err != nil {
+		return n, fmt.Errorf("GET %s: the backup broke off after %d bytes: %w", path, n, err)
+	}
+	return n, nil
+}
