@@ -232,6 +232,36 @@ func TestNovaHearsAfterKill9(t *testing.T) {
 	}
 }
 
+// The conductor is killed in the middle of switching, before or after the machine has obeyed: whoever ends the operation
+// after the restart, Nova is told.
+func TestNovaHearsOfWhatARestartEnded(t *testing.T) { // N3, S8
+	t.Parallel() // it waits for old permits to end (S11)
+	f := newFarm(t, 1)
+	o := newOpenStack(t)
+	s := newSite(t, o.flags("--ipmi-min-command-interval", "0")...)
+	s.enroll("n1", f.driverInfo(0))
+	s.switched("n1", "power off") // with its session
+	if code, doc := s.call("PATCH", "/v1/nodes/n1", []map[string]any{{"op": "add", "path": "/instance_uuid", "value": instance(1)}}); code != http.StatusOK {
+		t.Fatalf("%d %v", code, doc)
+	}
+	for round, target := range []string{"power on", "power off"} {
+		f.put(0, map[string]any{"latency": "400ms"})
+		s.power("n1", target)
+		if round == 1 { // not before the machine has obeyed
+			until(t, "the machine to obey", func() bool { return f.get(0)["power"] == strings.TrimPrefix(target, "power ") })
+		}
+		s.p.kill()
+		f.put(0, map[string]any{"latency": "0s"})
+		s.start()
+		s.await("n1", map[string]any{"power_state": target, "target_power_state": nil, "reservation": nil})
+		want := map[string]string{"power on": "POWER_ON", "power off": "POWER_OFF"}[target]
+		until(t, "Nova to be told "+want, func() bool { got := o.tags(1); return len(got) > 0 && got[len(got)-1] == want })
+	}
+	if got := slices.Compact(o.tags(1)); len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+}
+
 // While Nova hangs, machines are switched to and fro: it is then told of each server once, as it is now.
 func TestNovaIsToldTheNewest(t *testing.T) {
 	o := newOpenStack(t)

@@ -65,10 +65,11 @@ func (e *Encoder) update(n node.Notice) (r record, ok bool) {
 	if n.Object != "node" || n.Node == nil {
 		return r, false
 	}
+	resumed := false
 	if n.Action == "power_set" {
-		r.Request = e.request(n)
+		r.Request, resumed = e.request(n)
 	}
-	if n.Node.InstanceUUID == "" || !changed(n) {
+	if n.Node.InstanceUUID == "" || !changed(n, resumed) {
 		return r, false
 	}
 	r.Server, r.Tag = n.Node.InstanceUUID, tags[n.Node.PowerState]
@@ -79,17 +80,19 @@ func (e *Encoder) update(n node.Notice) (r record, ok bool) {
 	return r, true
 }
 
-// request remembers who began a power action until it ends: the last notice of it no longer shows the intent.
-func (e *Encoder) request(n node.Notice) string {
+// request remembers who began a power action until it ends: the last notice of it no longer shows the intent. An end
+// whose start was not seen is of an action that another process began, and this one resumed.
+func (e *Encoder) request(n node.Notice) (id string, resumed bool) {
 	if n.Status == node.Start {
-		if i := n.Node.Intent; i != nil && i.Request != "" {
-			e.requests.Store(n.Node.UUID, i.Request)
+		if i := n.Node.Intent; i != nil {
+			id = i.Request
 		}
-		return ""
+		e.requests.Store(n.Node.UUID, id)
+		return "", false
 	}
-	id, _ := e.requests.LoadAndDelete(n.Node.UUID)
-	text, _ := id.(string)
-	return text
+	begun, ok := e.requests.LoadAndDelete(n.Node.UUID)
+	id, _ = begun.(string)
+	return id, !ok
 }
 
 // changeLayout is how node stores last_power_state_change.
@@ -97,12 +100,13 @@ const changeLayout = "2006-01-02T15:04:05.000000"
 
 // changed reports whether a notice tells of power that was changed, by us or by others (spec power.md section 9, When
 // and Not sent): the end of a power action that sent a command, not of one that found the wanted state; a correction,
-// but not the one of verification, which is a step of the provision state.
-func changed(n node.Notice) bool {
+// but not the one of verification, which is a step of the provision state. A resumed action may well find the wanted
+// state because of the command that was sent before the crash: it counts, as telling Nova too often is harmless.
+func changed(n node.Notice, resumed bool) bool {
 	switch {
 	case n.Action == "power_set" && n.Status == node.End:
 		at, _ := n.Node.DriverInternalInfo["last_power_state_change"].(string)
-		return at == n.At.UTC().Format(changeLayout)
+		return resumed || at == n.At.UTC().Format(changeLayout)
 	case n.Action == "power_state_corrected" && n.Status == node.Success:
 		return !n.Node.ProvisionUpdatedAt.Equal(n.At)
 	default:

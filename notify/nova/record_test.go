@@ -136,6 +136,21 @@ func TestWhatNovaIsTold(t *testing.T) {
 	}
 }
 
+// An action that was resumed after a crash may find its work done: by us, before the crash.
+func TestResumed(t *testing.T) {
+	n := &node.Node{UUID: "n1", Rev: 4, InstanceUUID: instance, ProvisionState: node.Active, PowerState: node.PowerOff}
+	env := node.Env{Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy(), Facts: node.Facts{PowerTargets: []node.PowerState{node.PowerOn}}}
+	d, err := node.Step(env, n, node.SetPower{Target: node.PowerOn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Encoder{Inner: plain{}, Logger: slog.New(slog.DiscardHandler)}
+	got := tell(t, e, d.Node, node.DefaultPolicy(), node.Done{Already: true, State: node.PowerOn}, node.SetPower{Target: node.PowerOn}, node.Done{Already: true, State: node.PowerOn})
+	if want := []string{"POWER_ON", "node.power_set.end", "node.power_set.start", "node.power_set.end"}; !slices.Equal(got, want) {
+		t.Errorf("told %q, wanted %q", got, want)
+	}
+}
+
 // A request is remembered from the start of an action to its end, and no longer.
 func TestRequestOfAnotherAction(t *testing.T) {
 	e := &Encoder{Inner: plain{}, Logger: slog.New(slog.DiscardHandler)}
