@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"ferrite/internal/jsontext"
 	"ferrite/node"
 )
 
@@ -156,8 +157,8 @@ func (e *Encoder) prepare() plan {
 			return p
 		}
 	}
-	p.api = string(appendString(nil, "ironic-api."+e.Host))
-	p.conductor = string(appendString(nil, "ironic-conductor."+e.Host))
+	p.api = string(jsontext.Append(nil, "ironic-api."+e.Host))
+	p.conductor = string(jsontext.Append(nil, "ironic-conductor."+e.Host))
 	p.subjects = make(map[eventKey][]string, len(events))
 	for key, ev := range events {
 		for _, t := range topics {

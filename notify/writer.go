@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"ferrite/internal/jsontext"
 	"ferrite/inventory"
 	"ferrite/node"
 )
@@ -76,14 +77,14 @@ func (w *writer) copied(oslo bool) []byte {
 		return slices.Clone(w.b)
 	}
 	w.esc = append(w.esc[:0], osloHead...)
-	w.esc = appendEscaped(w.esc, w.b)
+	w.esc = jsontext.AppendEscaped(w.esc, w.b)
 	w.esc = append(w.esc, osloTail...)
 	return slices.Clone(w.esc)
 }
 
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }
 
-func (w *writer) string(s string) { w.b = appendString(w.b, s) }
+func (w *writer) string(s string) { w.b = jsontext.Append(w.b, s) }
 
 // text writes a string that may be null; "" is null.
 func (w *writer) text(s string) {

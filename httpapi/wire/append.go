@@ -10,64 +10,20 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
+	"ferrite/internal/jsontext"
 	"ferrite/node"
 )
 
-const hexDigits = "0123456789abcdef"
-
 // AppendString appends s as a JSON string. Bytes that are not UTF-8 become the replacement character.
-func AppendString[S ~string | ~[]byte](b []byte, s S) []byte {
-	b = append(b, '"')
-	return append(appendEscaped(b, s), '"')
-}
-
-// appendEscaped appends what stands between the quotes of a JSON string.
-func appendEscaped[S ~string | ~[]byte](b []byte, s S) []byte {
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(s[i:min(len(s), i+utf8.UTFMax)]))
-			if r != utf8.RuneError || size > 1 {
-				i += size
-				continue
-			}
-			b = append(append(b, s[start:i]...), "\ufffd"...)
-			i++
-			start = i
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		start = i
-	}
-	return append(b, s[start:]...)
-}
+func AppendString[S ~string | ~[]byte](b []byte, s S) []byte { return jsontext.Append(b, s) }
 
 // appendNullable appends a string, or null for "".
 func appendNullable[S ~string](b []byte, s S) []byte {
 	if s == "" {
 		return append(b, "null"...)
 	}
-	return AppendString(b, s)
+	return jsontext.Append(b, s)
 }
 
 // AppendTime appends a time as Ironic writes it, 2026-11-21T02:08:54.838506+00:00: always UTC, microseconds left out
@@ -101,9 +57,9 @@ func appendObject(b []byte, m map[string]any, mask bool) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(AppendString(b, k), ':')
+		b = append(jsontext.Append(b, k), ':')
 		if mask && secrets.has(k) {
-			b = AppendString(b, node.Masked)
+			b = jsontext.Append(b, node.Masked)
 			continue
 		}
 		b = appendValue(b, m[k], mask)
@@ -119,7 +75,7 @@ func appendValue(b []byte, v any, mask bool) []byte {
 	case nil:
 		return append(b, "null"...)
 	case string:
-		return AppendString(b, v)
+		return jsontext.Append(b, v)
 	case bool:
 		return appendBool(b, v)
 	case float64:
@@ -152,7 +108,7 @@ func appendValue(b []byte, v any, mask bool) []byte {
 	default:
 		data, err := json.Marshal(v)
 		if err != nil {
-			return AppendString(b, fmt.Sprint(v))
+			return jsontext.Append(b, fmt.Sprint(v))
 		}
 		return append(b, data...)
 	}
@@ -165,7 +121,7 @@ func AppendStrings(b []byte, list []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = AppendString(b, s)
+		b = jsontext.Append(b, s)
 	}
 	return append(b, ']')
 }

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"time"
 
+	"ferrite/internal/jsontext"
 	"ferrite/node"
 )
 
@@ -49,7 +50,7 @@ func NewView(minor int, base string) *View {
 
 // Reset makes a used view a new one; Conductor stays.
 func (v *View) Reset(minor int, base string) {
-	v.Minor, v.base = minor, appendEscaped(v.base[:0], base)
+	v.Minor, v.base = minor, jsontext.AppendEscaped(v.base[:0], base)
 }
 
 // since says that the field exists from 1.minor on.
@@ -209,7 +210,7 @@ func (v *View) appendLinks(b []byte, collection, id, sub string) []byte {
 	for i, rel := range [...]string{"/v1/", "/"} {
 		b = append(b, [...]string{`[{"href":"`, `,{"href":"`}[i]...)
 		b = append(append(append(b, v.base...), rel...), collection...)
-		b = appendEscaped(append(b, '/'), id)
+		b = jsontext.AppendEscaped(append(b, '/'), id)
 		b = append(append(b, sub...), [...]string{`","rel":"self"}`, `","rel":"bookmark"}]`}[i]...)
 	}
 	return b

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"ferrite/internal/jsontext"
 	"ferrite/node"
 )
 
@@ -25,7 +26,7 @@ var History = newTable("history", nil,
 	computed("duration_seconds", "int or null", null[node.Entry]).since(115),
 	computed("links", "array[1]", func(b []byte, v *View, x *node.Entry) []byte {
 		b = append(append(append(b, `[{"href":"`...), v.base...), "/v1/nodes/"...)
-		b = append(append(appendEscaped(b, x.Node), "/history/"...), x.UUID...)
+		b = append(append(jsontext.AppendEscaped(b, x.Node), "/history/"...), x.UUID...)
 		return append(b, `","rel":"self"}]`...)
 	}).since(78).short(),
 )
