@@ -143,7 +143,7 @@ func (p *Publisher) deliver(ctx context.Context, batch []Outgoing) {
 			p.done = place{end.Rev, end.Index}
 			p.stats.confirmed(len(batch)-len(refused), len(refused), p.done)
 			for i, why := range refused {
-				p.log.Error("notification dropped: NATS will never take it", "rev", Place(batch[i].Rev, batch[i].Index), "subject", batch[i].Subject, "node", batch[i].Node, "bytes", len(batch[i].Body), "error", why)
+				p.log.Error("notification dropped: it will never be taken", "rev", Place(batch[i].Rev, batch[i].Index), "subject", batch[i].Subject, "node", batch[i].Node, "bytes", len(batch[i].Body), "error", why)
 			}
 			return
 		}

@@ -64,7 +64,7 @@ func (c Config) Validate() error {
 			{"nova.auth_url", c.AuthURL}, {"nova.username", c.User}, {"nova.password", c.Password}, {"nova.project_name", c.Project},
 		} {
 			if need.value == "" {
-				return fmt.Errorf("%s is empty: nova.auth_type password needs it", need.key)
+				return fmt.Errorf("%s is empty: nova.auth_type password needs it; none signs in nowhere", need.key)
 			}
 		}
 	default:
