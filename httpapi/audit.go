@@ -16,6 +16,16 @@ func (s *Server) audit(r *request) {
 	if user == "" {
 		user = "anonymous"
 	}
-	s.cfg.Audit.Info("audit", "user", user, "remote", r.ctx.RemoteAddr().String(), "method", r.method(), "path", r.path(),
-		"node", r.node, "status", r.ctx.Response.StatusCode(), "request_id", r.id)
+	more, _ := r.ctx.UserValue(auditKey{}).([]any)
+	s.cfg.Audit.Info("audit", append([]any{"user", user, "remote", r.ctx.RemoteAddr().String(), "method", r.method(), "path", r.path(),
+		"node", r.node, "status", r.ctx.Response.StatusCode(), "request_id", r.id}, more...)...)
+}
+
+// auditKey is where a request keeps what its audit line says besides.
+type auditKey struct{}
+
+// tell adds keys and values to the request's audit line. Nothing secret may be among them.
+func (r *request) tell(args ...any) {
+	more, _ := r.ctx.UserValue(auditKey{}).([]any)
+	r.ctx.SetUserValue(auditKey{}, append(more, args...))
 }

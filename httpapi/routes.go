@@ -98,6 +98,7 @@ func routes() []route {
 		{method: get, path: "/conductors", since: 49, old: gonePlain, handle: listConductors},
 		{method: get, path: "/conductors/{conductor}", since: 49, old: gonePlain, handle: showConductor},
 		{method: get, path: "/x/notifications", handle: listNotifications},
+		{method: post, path: "/x/nodes/{node}/release", handle: releaseNode},
 		{method: get, path: "/x/backup", handle: writeBackup},
 
 		{method: get, path: "/shards", since: 82, oldText: "The API version does not allow shards", handle: listShards},
