@@ -118,6 +118,9 @@ func (a *applying) entry(le logEntry) (refused, err error) {
 			return nil, err
 		}
 	}
+	if e.reseal {
+		return nil, a.reseal(e)
+	}
 	refused, err = a.check(e)
 	if refused != nil || err != nil {
 		r.conflicts.Add(1)

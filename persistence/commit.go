@@ -220,6 +220,8 @@ func (s *Raft) submit(tx Tx, done func(node.Rev, error)) (*proposal, error) {
 	if s.low.Load() && len(tx.Put)+len(tx.Events) > 0 {
 		return nil, ErrDiskLow
 	}
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	e, err := s.codec.prepare(tx)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,9 @@ type Config struct {
 	Incarnation uint64
 	// Key is the cluster key, KeySize bytes. Secrets are sealed with a key derived from it (L3).
 	Key []byte
+	// KeepKey is told a new cluster key when everything is sealed with it, before the old one is dropped: it keeps the key
+	// for the next start. An error puts the end off. nil = nobody.
+	KeepKey func(key []byte) error
 	// Logger receives few lines: what was found at the start, and what fails. nil = slog.Default.
 	Logger *slog.Logger
 	// Clock stamps log entries: the age of events. nil = time.Now.

@@ -11,8 +11,13 @@ import (
 	"ferrite/node"
 )
 
-// entryVersion is the format of log entries; their first byte (L1).
-const entryVersion = 1
+// entryVersion is the newest format of log entries; their first byte (L1). Format 2 is that of entries that seal records
+// anew and change nothing else; all others stay at 1, which every version reads.
+const (
+	entryVersion       = 2
+	entryVersionReseal = 2
+	entryVersionTx     = 1
+)
 
 // Limits of one entry. They keep it within what one badger transaction holds.
 const (
@@ -34,6 +39,7 @@ type entry struct {
 	puts   []entryPut
 	events []Event
 	trim   *trim
+	reseal bool // the same values under another key: see applying.reseal
 }
 
 type entryPut struct {
@@ -77,7 +83,11 @@ func (e *entry) encode() []byte {
 		size += len(v.Body) + len(v.Subject) + 64
 	}
 	b := make([]byte, 0, size)
-	b = append(b, entryVersion)
+	if e.reseal {
+		b = append(b, entryVersionReseal)
+	} else {
+		b = append(b, entryVersionTx)
+	}
 	b = append(b, e.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.at))
 	b = binary.AppendUvarint(b, uint64(len(e.conds)))
@@ -118,7 +128,7 @@ func decodeEntry(b []byte) (*entry, error) {
 		return nil, fmt.Errorf("log entry of format %d, this one knows up to %d: %w", b[0], entryVersion, errNewer)
 	}
 	r := &reader{b: b[1:]}
-	e := &entry{}
+	e := &entry{reseal: b[0] == entryVersionReseal}
 	copy(e.id[:], r.take(len(e.id)))
 	e.at = int64(r.uint64())
 	for range r.count() {

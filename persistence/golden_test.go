@@ -280,7 +280,7 @@ func TestNewerFormats(t *testing.T) {
 	kind.puts = append([]entryPut(nil), good.puts...)
 	kind.puts[0].key.Kind = 99
 	next := good.encode()
-	next[0]++
+	next[0] = entryVersion + 1
 	for name, data := range map[string][]byte{"entry": next, "value": value.encode(), "kind": kind.encode(), "damaged": good.encode()[:100]} {
 		r := goldenReplica(t)
 		out := r.apply([]logEntry{{rev: 1, data: data}, {rev: 2, data: good.encode()}})

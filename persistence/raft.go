@@ -35,6 +35,10 @@ type Raft struct {
 	loaded    chan struct{} // closed when the state is in memory
 	known     node.Rev      // the state held so much when it was opened
 
+	sealing sync.RWMutex // held for reading from sealing a transaction until it is in the queue
+	turn    rotating
+	present []byte // the cluster key that seals
+
 	term       atomic.Uint64 // the newest term that openTerm has opened
 	low        atomic.Bool   // the disk is below its watermark
 	life       context.Context
@@ -80,6 +84,9 @@ func (s *Raft) start(c *codec) error {
 	if err := s.dir.whole(); err != nil {
 		return err
 	}
+	if err := s.takeKeys(c.seal); err != nil {
+		return err
+	}
 	if err := s.dir.checkKey(c.seal); err != nil {
 		return err
 	}
@@ -114,6 +121,10 @@ func (s *Raft) start(c *codec) error {
 	s.background.Go(func() { s.keep(s.life) })
 	if err := s.lead(); err != nil {
 		return err
+	}
+	if s.turn.key != nil {
+		s.log.Warn("the rotation of the cluster key goes on", "from", s.turn.status.From, "to", c.seal.fingerprints()[0])
+		s.background.Go(s.rotate)
 	}
 	s.log.Info("store open", "dir", s.cfg.Dir, "name", s.cfg.Name, "incarnation", s.cfg.Incarnation, "applied", s.Applied(),
 		"nodes", s.Len(KindNode), "outbox", s.Stats().OutboxDepth)
