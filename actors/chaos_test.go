@@ -197,7 +197,7 @@ func (c *chaos) ask(id string) {
 }
 
 func (c *chaos) begin() {
-	c.inc++
+	c.inc = uint64(1 + c.below(1<<30)) // random, not in order (S1)
 	c.start(node.Owner{Name: "c1", Incarnation: c.inc}, func(cfg *Config) {
 		d := c.rack.driver()
 		d.Power, d.Boot, d.Poller = c.rack, c.rack, c.rack

@@ -51,7 +51,7 @@ func (a *nodeActor) changed(c actor.Context, m *changed) {
 func (a *nodeActor) resume(c actor.Context) {
 	n := a.n
 	if a.commit != nil || n == nil || n.Intent == nil || n.Quarantined != "" || a.f.draining.Load() ||
-		n.Intent.Owner.Name != a.f.cfg.Self.Name || n.Intent.Owner.Incarnation > a.f.cfg.Self.Incarnation || a.effect == under(n) {
+		n.Intent.Owner.Name != a.f.cfg.Self.Name || a.effect == under(n) {
 		return
 	}
 	a.outcome(c, &outcome{msg: node.Activated{}})
