@@ -88,6 +88,7 @@ type Config struct {
 	ReadWait       time.Duration // how long a read index may take (R4); 0 = 2 s
 	CommandWait    time.Duration // how long a change may take, BMC calls included; 0 = 90 s
 	StaleAfter     time.Duration // without quorum for so long, reads are served stale (R4); 0 = 10 s
+	Limits         Limits        // of what clients can make the API hold
 }
 
 func (c Config) withDefaults() Config {
@@ -109,5 +110,6 @@ func (c Config) withDefaults() Config {
 	if c.StaleAfter <= 0 {
 		c.StaleAfter = 10 * time.Second
 	}
+	c.Limits = c.Limits.withDefaults()
 	return c
 }

@@ -28,6 +28,9 @@ type request struct {
 	node    string // UUID of the node that the request is about, for the audit line
 	base    string // "http://host:6385"
 	query   []pair // decoded, in order; read by parseQuery
+	conn    *conn  // nil in tests without one
+	body    []byte // what the body is read into
+	working bool   // holds a place of Server.working
 }
 
 type pair struct{ key, value string }
@@ -136,6 +139,7 @@ func neededString(args map[string]any, name string) (string, error) {
 // do hands a message to the owner of a node.
 func (r *request) do(nodeUUID string, m node.Msg) (any, error) {
 	r.node = nodeUUID
+	r.leave()
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
 	defer cancel()
 	return r.s.cfg.Commands.Do(ctx, nodeUUID, node.Meta{By: r.user, RequestID: r.id, Minor: r.minor()}, m)

@@ -23,18 +23,6 @@ import (
 	"ferrite/httpapi/wire"
 )
 
-// Limits of requests.
-const (
-	maxBody          = 1 << 20  // bytes
-	maxProvisionBody = 64 << 20 // bytes, PUT states/provision: configdrives
-	maxDrained       = 4 << 20  // bytes: a body up to here is read before it is refused, so that the client sees why
-	maxHeader        = 16 << 10 // bytes, request line included
-	maxConnections   = 16384
-	readTimeout      = 60 * time.Second
-	writeTimeout     = 60 * time.Second
-	idleTimeout      = 120 * time.Second
-)
-
 // Server is the API of one conductor.
 type Server struct {
 	cfg      Config
@@ -44,7 +32,9 @@ type Server struct {
 	metrics  fasthttp.RequestHandler // nil = none
 	requests sync.Pool               // *request
 	markers  markers
-	blind    atomic.Int64 // Unix nanoseconds since which read indexes fail, 0 = they do not
+	gate     *gate
+	working  chan struct{} // one for each request that parses or reads the store
+	blind    atomic.Int64  // Unix nanoseconds since which read indexes fail, 0 = they do not
 
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
@@ -62,6 +52,8 @@ func New(cfg Config) (*Server, error) {
 		table = append(table, chassisRoutes()...)
 	}
 	s.router = newRouter(table)
+	s.gate = newGate(s.cfg)
+	s.working = make(chan struct{}, s.cfg.Limits.Working)
 	s.requests.New = func() any { return &request{s: s} }
 	if cfg.HtpasswdFile != "" {
 		s.auth = newHtpasswd(cfg.HtpasswdFile)
@@ -75,13 +67,16 @@ func New(cfg Config) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:               s.Handler,
 		ErrorHandler:          s.unreadable,
-		HeaderReceived:        s.bodyLimit,
-		Concurrency:           maxConnections,
+		HeaderReceived:        s.received,
+		ConnState:             s.gate.state,
+		Concurrency:           2 * s.cfg.Limits.Connections, // the gate counts; those it closed may take a moment to end
 		ReadBufferSize:        maxHeader,
-		MaxRequestBodySize:    maxDrained,
-		ReadTimeout:           readTimeout,
-		WriteTimeout:          writeTimeout,
-		IdleTimeout:           idleTimeout,
+		StreamRequestBody:     true, // request.readBody reads it
+		MaxRequestBodySize:    1,    // byte of a body that is read before the handler runs
+		ReadTimeout:           s.cfg.Limits.HeaderTimeout,
+		WriteTimeout:          s.cfg.Limits.WriteTimeout,
+		IdleTimeout:           s.cfg.Limits.IdleTimeout,
+		ReduceMemoryUsage:     true, // a connection that never asked anything holds no buffers
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		CloseOnShutdown:       true,
@@ -95,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 
 // Serve answers on ln until Shutdown; then it returns nil. A Serve that comes after Shutdown answers nobody.
 func (s *Server) Serve(ln net.Listener) error {
-	ln = &listener{Listener: ln}
+	ln = &entrance{Listener: ln, gate: s.gate}
 	s.mu.Lock()
 	s.listeners = append(s.listeners, ln)
 	stopped := s.stopped
@@ -128,19 +123,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.http.ShutdownWithContext(ctx))
 }
 
-// listener may be closed twice: by Shutdown and by fasthttp.
-type listener struct {
-	net.Listener
-	once sync.Once
-	err  error
-}
-
-// Close closes the listener the first time.
-func (l *listener) Close() error {
-	l.once.Do(func() { l.err = l.Listener.Close() })
-	return l.err
-}
-
 // quiet sends fasthttp's own log lines (broken connections) to the debug level.
 type quiet struct{ s *Server }
 
@@ -148,64 +130,19 @@ func (q quiet) Printf(format string, args ...any) {
 	q.s.cfg.Logger.Debug("http", "msg", fmt.Sprintf(format, args...))
 }
 
-// bodyLimit says how much of a body is read at all. Only who may sign in may send a large configdrive.
-func (s *Server) bodyLimit(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	limit := maxDrained
-	if h.IsPut() && provisions(string(h.RequestURI())) {
-		if user, password, err := credentials(string(h.Peek("Authorization"))); s.auth == nil || err == nil && s.auth.check(user, password) {
-			limit = maxProvisionBody
-		}
-	}
-	return fasthttp.RequestConfig{MaxRequestBodySize: limit}
-}
-
-// provisions reports whether a request URI is a node's states/provision.
-func provisions(uri string) bool {
-	path, _, _ := strings.Cut(uri, "?")
-	return strings.HasSuffix(strings.TrimSuffix(path, "/"), "/states/provision")
-}
-
-// tooLarge refuses a body beyond the limit of its path.
-func (r *request) tooLarge() error {
-	limit := maxBody
-	if r.ctx.IsPut() && provisions(r.path()) {
-		limit = maxProvisionBody
-	}
-	if len(r.ctx.PostBody()) > limit {
-		return &flatError{status: http.StatusRequestEntityTooLarge, text: bodyTooLarge}
-	}
-	return nil
-}
-
-var bodyTooLarge = fmt.Sprintf("Request body too large: wanted at most %d bytes (%d for states/provision).", maxBody, maxProvisionBody)
-
-// unreadable answers requests that could not be read: too large, too slow, not HTTP.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	status, text := http.StatusBadRequest, "The request could not be read."
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		status, text = http.StatusRequestEntityTooLarge, bodyTooLarge
-	case errors.As(err, &small):
-		status, text = http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("Request header too large: wanted at most %d bytes.", maxHeader)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		status, text = http.StatusRequestTimeout, "The request took too long to arrive."
-	}
-	ctx.Response.Reset()
-	ctx.SetConnectionClose()
-	ctx.SetStatusCode(status)
-	ctx.Response.Header.SetContentType("application/json")
-	ctx.Response.SetBody(wire.AppendFlat(nil, status, text))
-}
-
 // Handler answers one request.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	if s.internal(ctx) {
+		if ctx.Request.IsBodyStream() {
+			ctx.SetConnectionClose() // nobody reads it
+		}
 		return
 	}
 	start := time.Now()
 	r := s.requests.Get().(*request)
+	if r.conn = ours(ctx.Conn()); r.conn != nil {
+		s.gate.works(r.conn)
+	}
 	r.ctx, r.route, r.user, r.node, r.params = ctx, nil, "", "", r.params[:0]
 	r.version = wire.Version{Minor: wire.MinMinor}
 	r.id = "req-" + uuid.NewString()
@@ -213,7 +150,11 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	r.view.Conductor = s.cfg.Members.OwnerOf
 	r.parseQuery()
 	defer s.finish(r, start)
-	if err := s.answer(r); err != nil {
+	err := r.readBody()
+	if err == nil {
+		err = s.answer(r)
+	}
+	if err != nil {
 		r.fail(err)
 	}
 }
@@ -225,6 +166,8 @@ func (s *Server) finish(r *request, start time.Time) {
 		r.ctx.Response.ResetBody()
 		r.fail(&plainError{status: http.StatusInternalServerError, text: "Internal error, request " + r.id + ": the conductor's log has the details."})
 	}
+	r.leave()
+	r.holdAnswer()
 	r.header("Openstack-Request-Id", r.id)
 	r.header("x-openstack-request-id", r.id)
 	s.audit(r)
@@ -235,7 +178,10 @@ func (s *Server) finish(r *request, start time.Time) {
 		}
 		s.cfg.Observe(name, r.ctx.Response.StatusCode(), time.Since(start))
 	}
-	r.ctx, r.route = nil, nil
+	if r.ctx.Request.ResetBody(); cap(r.body) > freeBytes {
+		r.body = nil
+	}
+	r.ctx, r.route, r.conn = nil, nil, nil
 	s.requests.Put(r)
 }
 
@@ -274,16 +220,16 @@ func (s *Server) answer(r *request) error {
 		return err
 	}
 	r.route = t
-	if err := r.tooLarge(); err != nil {
+	if err := r.checkBody(); err != nil {
 		return err
-	}
-	if wire.Depth(r.ctx.PostBody()) > wire.MaxDepth {
-		return &flatError{status: http.StatusBadRequest, text: fmt.Sprintf("The request body is nested too deeply: wanted at most %d levels.", wire.MaxDepth)}
 	}
 	if !t.local {
 		if err := s.fresh(r); err != nil {
 			return err
 		}
+	}
+	if err := r.enter(); err != nil {
+		return err
 	}
 	return t.handle(r)
 }

@@ -90,7 +90,7 @@ func TestDepth(t *testing.T) {
 	for body, want := range map[string]int{
 		"": 0, "1": 0, "{}": 1, `{"a":[{}]}`: 3, `"[[["`: 0, `{"a\"[":"]\\"}`: 1, "[][][]": 1, nest(25): 25, nest(26): 26, nest(10000): 26,
 	} {
-		if got := Depth([]byte(body)); got != want {
+		if got, _ := Shape([]byte(body)); got != want {
 			t.Errorf("%.40s is %d deep, wanted %d", body, got, want)
 		}
 	}
@@ -132,6 +132,8 @@ func FuzzVersion(f *testing.F) {
 	})
 }
 
+func tooDeep(body []byte) bool { depth, _ := Shape(body); return depth > MaxDepth }
+
 // FuzzPatch: an applied patch never changes the node that it began with, and shows as JSON.
 func FuzzPatch(f *testing.F) {
 	for _, s := range []string{
@@ -142,7 +144,7 @@ func FuzzPatch(f *testing.F) {
 		f.Add([]byte(s), 115)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, minor int) {
-		if minor < MinMinor || minor > MaxMinor || Depth(body) > MaxDepth {
+		if minor < MinMinor || minor > MaxMinor || tooDeep(body) {
 			t.Skip("refused before")
 		}
 		n := &node.Node{

@@ -16,9 +16,11 @@ import (
 // MaxDepth is how deep a body may be nested.
 const MaxDepth = 25
 
-// Depth is how deep a JSON text is nested, strings skipped; it looks at brackets only and stops beyond MaxDepth.
-func Depth(body []byte) int {
-	depth, deepest, quoted := 0, 0, false
+// Shape says, without parsing it, how deep a JSON text is nested and about how many values it has, strings skipped: it
+// looks at brackets and commas only, and stops beyond MaxDepth.
+func Shape(body []byte) (depth, values int) {
+	open, quoted := 0, false
+	values = 1
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
 		case quoted && c == '\\':
@@ -27,17 +29,20 @@ func Depth(body []byte) int {
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			if depth++; depth > deepest {
-				deepest = depth
+			values++
+			if open++; open > depth {
+				depth = open
 			}
-			if deepest > MaxDepth {
-				return deepest
+			if depth > MaxDepth {
+				return depth, values
 			}
 		case c == '}' || c == ']':
-			depth--
+			open--
+		case c == ',':
+			values++
 		}
 	}
-	return deepest
+	return depth, values
 }
 
 // Decode reads one JSON value. Numbers are float64, or json.Number where that would lose digits.

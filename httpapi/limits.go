@@ -1,0 +1,54 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import "time"
+
+// Limits bound what clients can make the API hold. A zero field is its default; the package documentation lists them
+// all, with the answer that a client gets beyond each.
+type Limits struct {
+	Connections   int           // open at once; 0 = 8192
+	PerAddress    int           // open at once from one address (IPv6: one /64); 0 = 2048
+	HeldBytes     int64         // bodies, their parsed form and answers held at once, in bytes; 0 = 256 MB
+	Working       int           // requests at once that read the store or parse a body; 0 = 64
+	HeaderTimeout time.Duration // from a request's first byte to its last header line, and for a TLS handshake; 0 = 10 s
+	BodyTimeout   time.Duration // from the header to the last byte of the body; 0 = 60 s
+	WriteTimeout  time.Duration // for the client to take the answer; 0 = 60 s
+	IdleTimeout   time.Duration // between two requests of a connection; 0 = 120 s
+}
+
+// Limits of one request: they are not configured, since clients could not know.
+const (
+	maxHeader        = 16 << 10 // bytes, request line included: 431
+	maxBody          = 1 << 20  // bytes: 413
+	maxProvisionBody = 64 << 20 // bytes, PUT states/provision: configdrives: 413
+	maxValues        = 65536    // JSON values in a body: 400
+)
+
+const (
+	freeBytes   = 16 << 10        // of a request and of its answer are held without asking: the number of connections bounds them
+	valueBytes  = 128             // of memory for each value of a parsed body, a generous guess
+	maxDiscard  = 4 << 20         // bytes of a refused request that are read, so that the client gets to see why
+	discardTime = 2 * time.Second // for those
+	maxRefusing = 64              // refused connections at once that get an answer; others are only closed
+)
+
+func (l Limits) withDefaults() Limits {
+	set(&l.Connections, 8192)
+	set(&l.PerAddress, 2048)
+	set(&l.HeldBytes, 256<<20)
+	set(&l.Working, 64)
+	set(&l.HeaderTimeout, 10*time.Second)
+	set(&l.BodyTimeout, 60*time.Second)
+	set(&l.WriteTimeout, 60*time.Second)
+	set(&l.IdleTimeout, 120*time.Second)
+	return l
+}
+
+// set gives v its default if it has no value.
+func set[T int | int64 | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
