@@ -45,3 +45,31 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (int64, error) {
 	}
 	return n, nil
 }
+
+// KeyStatus tells of the key that secrets are sealed with: fingerprints, never keys.
+type KeyStatus struct {
+	Key      string `json:"key"`       // that seals
+	Rotating string `json:"rotating"`  // that is being replaced; "" = no rotation is under way
+	Resealed int    `json:"resealed"`  // records sealed anew since the conductor started
+	Left     int    `json:"left"`      // records to do, as of the last look
+	Problem  string `json:"problem"`   // why a rotation waits
+	KeyFile  string `json:"key_file"`  // where the conductor keeps its key
+	NextStep string `json:"next_step"` // what the operator has to do
+}
+
+// KeyStatus asks for the state of the key (GET /v1/x/secrets).
+func (c *Client) KeyStatus(ctx context.Context) (KeyStatus, error) {
+	var out KeyStatus
+	err := c.call(ctx, http.MethodGet, "/v1/x/secrets", nil, &out)
+	return out, err
+}
+
+// RotateKey begins to seal all secrets with the key in a file on the conductor's machine; "" = with a new one. KeyStatus
+// tells of the end.
+func (c *Client) RotateKey(ctx context.Context, file string) error {
+	in := map[string]string{}
+	if file != "" {
+		in["key_file"] = file
+	}
+	return c.call(ctx, http.MethodPost, "/v1/x/secrets/rotate", in, nil)
+}

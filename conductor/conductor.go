@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type Conductor struct {
 	nats        *embedded.Server
 	publisher   *notify.Publisher
 	nova        *nova.Caller // nil = Nova is told nothing
+	keys        *keyring
 	apiURL      string
 
 	stopping atomic.Bool
@@ -124,18 +126,20 @@ func (c *Conductor) listen() (net.Listener, error) {
 // open opens the store under the cluster key.
 func (c *Conductor) open() error {
 	key := c.cfg.Key
+	c.keys = &keyring{file: c.cfg.KeyFile, log: c.log}
 	if key == nil {
+		c.keys.file = filepath.Join(c.cfg.DataDir, "cluster.key")
 		var err error
 		if key, err = folderKey(c.cfg.DataDir); err != nil {
 			return err
 		}
 	}
-	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, Logger: c.log,
+	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
 		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep})
 	if err != nil {
 		return err
 	}
-	c.store = store
+	c.store, c.keys.store = store, store
 	c.began("store", func(context.Context) error { return store.Close() })
 	return nil
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Name    string // stable name: reservation, conductor, publisher ids; default the host's name
 	DataDir string // log, state and cluster.key; made when missing
 	Key     []byte // 32 bytes, the cluster key; nil = read or make cluster.key in DataDir
+	KeyFile string // where Key was read from, and where a new one is kept when it is rotated; "" = nowhere
 	Group   string // conductor_group
 	Version string // of the binary, for metrics and answers
 	Logger  *slog.Logger

@@ -32,7 +32,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		Commands: c.fleet, Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
-		Notifications: kept{c.store, c.cluster}, Backups: c.store,
+		Notifications: kept{c.store, c.cluster}, Backups: c.store, Secrets: c.keys,
 	})
 	if err != nil {
 		return err

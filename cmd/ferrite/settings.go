@@ -205,7 +205,7 @@ func fileSettings(s *config.Config, c *conductor.Config) error {
 		if err != nil {
 			return fmt.Errorf("cluster_key_file: %w", err)
 		}
-		c.Key = key
+		c.Key, c.KeyFile = key, file
 	}
 	return nil
 }
