@@ -89,3 +89,41 @@ func TestShortPatienceIsSpentOnANewSession(t *testing.T) {
 		t.Errorf("the command in the new session: %v", o.err)
 	}
 }
+
+// The same with a BMC that does answer, and forgets its sessions between two commands.
+func TestBMCThatForgetsItsSessions(t *testing.T) {
+	for _, c := range []struct {
+		patience time.Duration
+		failures int // commands lost before one succeeds again
+	}{{500 * time.Millisecond, 1}, {2 * time.Second, 0}, {4 * time.Second, 0}, {time.Minute, 0}} {
+		b := onTable(t, nil)
+		h, p := newHostile(func(h *hostile, q seen) []forged { return each(seal(h.s, truth(q))) }), b.peer(1)
+		b.sh.forget(p.r)
+		ask := func() error {
+			call := p.status(c.patience)
+			for end := b.sh.now + int64(c.patience+time.Second); b.sh.now < end; b.advance(1e7) {
+				b.exchange(h, p.r)
+				select {
+				case o := <-call.done:
+					return o.err
+				default:
+				}
+			}
+			t.Fatal("the command never ended")
+			return nil
+		}
+		if err := ask(); err != nil {
+			t.Fatal(err)
+		}
+		for outage := range 5 {
+			h.s = nil
+			lost := 0
+			for lost < 5 && ask() != nil {
+				lost++
+			}
+			if lost != c.failures {
+				t.Errorf("patience %s, outage %d: %d commands were lost, wanted %d", c.patience, outage, lost, c.failures)
+			}
+		}
+	}
+}
