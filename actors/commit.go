@@ -208,7 +208,7 @@ func (a *nodeActor) rejected(c actor.Context, p *pending, err error) {
 			a.f.settled(p.o)
 			return
 		}
-		a.refused(node.Decision{Notices: failing(p.d.Notices)})
+		a.refused(node.Decision{Notices: node.Unstored(p.d.Notices)})
 		p.c.answer(nil, e)
 	default:
 		a.retry(c, p, err)
@@ -275,20 +275,6 @@ func (a *nodeActor) later(c actor.Context, pause time.Duration, o *outcome) {
 		}
 		f.report(uuid, self, &again{o}, o)
 	})
-}
-
-// failing turns the notices of an operation that was not stored into start and error (N1).
-func failing(ns []node.Notice) []node.Notice {
-	var out []node.Notice
-	for _, x := range ns {
-		if x.Status == node.End {
-			x.Status = node.Failure
-		}
-		if x.API {
-			out = append(out, x)
-		}
-	}
-	return out
 }
 
 // notUnique words a taken key as Ironic does.

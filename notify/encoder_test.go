@@ -127,6 +127,9 @@ func notice(object, action string, s node.Status, full bool) node.Notice {
 	if object == "port" {
 		n.Other = &inventory.Port{UUID: "u", NodeUUID: "n"}
 	}
+	if object == "chassis" {
+		n.Other = &inventory.Chassis{UUID: "u"}
+	}
 	if !full {
 		return n
 	}
@@ -134,6 +137,9 @@ func notice(object, action string, s node.Status, full bool) node.Notice {
 	n.ToPower, n.FromPower, n.Event, n.PrevState, n.PrevTarget = node.SoftPowerOff, node.PowerError, "done", node.Deploying, node.Active
 	if object == "port" {
 		n.Other = fullPort()
+	}
+	if object == "chassis" {
+		n.Other = &inventory.Chassis{UUID: "u", Description: "d", Extra: map[string]any{"a": "b"}, CreatedAt: at, UpdatedAt: at}
 	}
 	return n
 }
@@ -145,7 +151,7 @@ func TestFamilies(t *testing.T) {
 	enc := &Encoder{Host: "host1", Level: "debug"}
 	seen := 0
 	for _, ev := range s.Events {
-		if ev.Object != "node" && ev.Object != "port" {
+		if ev.Object != "node" && ev.Object != "port" && ev.Object != "chassis" {
 			continue
 		}
 		for _, eventType := range ev.EventTypes {

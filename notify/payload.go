@@ -34,6 +34,7 @@ var (
 	nodeCorrectedPower = sealed("NodeCorrectedPowerStatePayload", "1.17", nodeFields, fromPowerFields)
 	nodeSetProvision   = sealed("NodeSetProvisionStatePayload", "1.18", nodeFields, provisionFields)
 	portCRUD           = sealed("PortCRUDPayload", "1.8", portFields)
+	chassisCRUD        = sealed("ChassisCRUDPayload", "1.0", chassisFields)
 )
 
 // nodeFields are those of NodePayload, which the other node payloads extend.
@@ -109,6 +110,14 @@ var provisionFields = []field{
 	{"previous_target_provision_state", func(w *writer) { w.text(string(w.n.PrevTarget)) }},
 }
 
+var chassisFields = []field{
+	{"created_at", func(w *writer) { w.date(w.chassis.CreatedAt) }},
+	{"description", func(w *writer) { w.text(w.chassis.Description) }},
+	{"extra", func(w *writer) { w.object(w.chassis.Extra, false) }},
+	{"updated_at", func(w *writer) { w.date(w.chassis.UpdatedAt) }},
+	{"uuid", func(w *writer) { w.string(w.chassis.UUID) }},
+}
+
 var portFields = []field{
 	{"address", portText(func(p *inventory.Port) string { return p.Address })},
 	{"available_for_dynamic_portgroup", func(w *writer) { w.bool(w.port.DynamicPortgroup) }},
@@ -174,10 +183,20 @@ func sealed(name, version string, groups ...[]field) *payload {
 var (
 	errNoNode = errors.New("wanted Notice.Node, found nil")
 	errNoPort = errors.New("wanted a *inventory.Port in Notice.Other")
+
+	errNoChassis = errors.New("wanted a *inventory.Chassis in Notice.Other")
 )
 
-// bind checks that the notice holds the object that the payload shows, and returns the UUID of the node concerned.
+// bind checks that the notice holds the object that the payload shows, and returns the UUID of the node concerned, "" = none.
 func (w *writer) bind(p *payload) (about string, err error) {
+	if p == chassisCRUD {
+		c, ok := w.n.Other.(*inventory.Chassis)
+		if !ok || c == nil {
+			return "", fmt.Errorf("%w, found %T", errNoChassis, w.n.Other)
+		}
+		w.chassis = c
+		return "", nil
+	}
 	if p != portCRUD {
 		if w.n.Node == nil {
 			return "", errNoNode

@@ -21,6 +21,8 @@ type writer struct {
 	keys []string // scratch of sorted keys, used as a stack by nested objects
 	n    node.Notice
 	port *inventory.Port
+
+	chassis *inventory.Chassis
 }
 
 const (

@@ -41,6 +41,7 @@ var kinds = map[Kind]kindInfo{
 	KindSetting:   {name: "setting", value: reflect.TypeFor[[]byte]()},
 	KindCursor:    {name: "cursor", value: reflect.TypeFor[[]byte]()},
 	KindConductor: {name: "conductor", value: reflect.TypeFor[[]byte]()},
+	KindChassis:   {name: "chassis", value: reflect.TypeFor[*inventory.Chassis](), encode: sealChassis, decode: decodeChassis},
 }
 
 // codec turns record values into bytes and back. It may be used by several goroutines.
@@ -102,8 +103,9 @@ func (c *codec) decode(k Key, data []byte) (any, error) {
 // The stored form of a type with many fields is the same struct with zero fields left out: a third of the bytes, and no
 // tags in packages that know no storage. Rev and Created live in the record's header.
 var (
-	storedNode = stored(reflect.TypeFor[node.Node]())
-	storedPort = stored(reflect.TypeFor[inventory.Port]())
+	storedNode    = stored(reflect.TypeFor[node.Node]())
+	storedPort    = stored(reflect.TypeFor[inventory.Port]())
+	storedChassis = stored(reflect.TypeFor[inventory.Chassis]())
 )
 
 func stored(t reflect.Type) reflect.Type {
@@ -230,6 +232,26 @@ func portMaps(p *inventory.Port) []namedMap {
 		{"InternalInfo", &p.InternalInfo},
 		{"LocalLinkConnection", &p.LocalLinkConnection},
 	}
+}
+
+func sealChassis(c *codec, id string, v any) (any, error) {
+	x := *v.(*inventory.Chassis)
+	if x.UUID != id {
+		return nil, fmt.Errorf("its value is chassis %q", x.UUID)
+	}
+	var err error
+	if x.Extra, err = c.seal.sealMap(id, "Extra", x.Extra); err != nil {
+		return nil, err
+	}
+	return reflect.ValueOf(x).Convert(storedChassis).Interface(), nil
+}
+
+func decodeChassis(c *codec, id string, data []byte) (any, error) {
+	x := &inventory.Chassis{}
+	if err := unmarshal(data, x); err != nil {
+		return nil, err
+	}
+	return x, c.open(id, "Extra", x.Extra)
 }
 
 func decodeInto[T any](_ *codec, _ string, data []byte) (any, error) {

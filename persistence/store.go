@@ -24,6 +24,7 @@ const (
 	KindSetting   Kind = 5 // Value []byte: committed cluster settings (L4)
 	KindCursor    Kind = 6 // Value []byte: how far a publisher got (N2)
 	KindConductor Kind = 7 // Value []byte: a conductor's public facts (API /v1/conductors)
+	KindChassis   Kind = 8 // Value *inventory.Chassis, ID = UUID
 )
 
 // Key names a record.

@@ -147,3 +147,43 @@ func pairs(t *testing.T, events []string) {
 		}
 	}
 }
+
+// TestBaremetalCLIOnChassisAndTraits: what hangs on no power and no provisioning.
+func TestBaremetalCLIOnChassisAndTraits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var made map[string]any
+	if err := json.Unmarshal([]byte(s.cli("chassis", "create", "--description", "row 3", "--extra", "pdu=7", "-f", "json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	id := made["uuid"].(string)
+	s.cli("node", "create", "--driver", "fake-hardware", "--name", "n1", "--chassis-uuid", id)
+	s.cli("chassis", "set", id, "--description", "row 4", "--extra", "a=b")
+	s.cli("chassis", "unset", id, "--extra", "pdu")
+	if out := s.cli("chassis", "show", id, "-f", "json"); !strings.Contains(out, "row 4") || strings.Contains(out, "pdu") || !strings.Contains(out, "\"a\"") {
+		t.Errorf("chassis show: %s", out)
+	}
+	if out := s.cli("chassis", "list", "--long"); !strings.Contains(out, id) {
+		t.Errorf("chassis list: %s", out)
+	}
+	if out := s.cli("node", "list", "--chassis", id); !strings.Contains(out, "n1") {
+		t.Errorf("nodes of the chassis: %s", out)
+	}
+	if out, err := s.baremetal("chassis", "delete", id); err == nil || !strings.Contains(out, "contains nodes") {
+		t.Errorf("a chassis with a node was deleted: %v %s", err, out)
+	}
+	s.cli("node", "add", "trait", "n1", "CUSTOM_A", "CUSTOM_B", "HW_CPU_X86_VMX")
+	s.cli("node", "remove", "trait", "n1", "CUSTOM_A")
+	if out := s.cli("node", "trait", "list", "n1", "-f", "value"); out != "CUSTOM_B\nHW_CPU_X86_VMX\n" {
+		t.Errorf("traits %q", out)
+	}
+	if out, err := s.baremetal("node", "add", "trait", "n1", "gold"); err == nil || !strings.Contains(out, "invalid") {
+		t.Errorf("trait gold was taken: %v %s", err, out)
+	}
+	s.cli("node", "remove", "trait", "n1", "--all")
+	s.cli("node", "unset", "n1", "--chassis-uuid")
+	s.cli("chassis", "delete", id)
+	if out, err := s.baremetal("chassis", "show", id); err == nil {
+		t.Errorf("the deleted chassis is still shown: %s", out)
+	}
+}
