@@ -40,6 +40,7 @@ type Conductor struct {
 	endpoints   *endpoints
 	nats        *embedded.Server
 	publisher   *notify.Publisher
+	telling     liveEncoder
 	nova        *nova.Caller // nil = Nova is told nothing
 	keys        *keyring
 	apiURL      string

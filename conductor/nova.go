@@ -41,10 +41,11 @@ func (c Config) tellsNova() bool { return c.NovaPower && c.Nova.Configured() }
 // encoder writes the notifications of a change, and Nova's record.
 func (c *Conductor) encoder() actors.Encoder {
 	e := &notify.Encoder{Host: c.cfg.Name, Level: c.cfg.NotificationLevel, Format: c.cfg.NotificationFormat, Topics: c.cfg.Topics}
+	c.telling.inner.Store(e)
 	if c.nova == nil {
-		return e
+		return &c.telling
 	}
-	return &nova.Encoder{Inner: e, Logger: c.log}
+	return &nova.Encoder{Inner: &c.telling, Logger: c.log}
 }
 
 // subnetTopic is where failing subnets are told, "" = nowhere: the first topic, so that a stream takes them.

@@ -59,6 +59,9 @@ func oneLine(err error) string {
 // atOnce is what must still be done when a second signal ends the process: the demo removes its folder.
 var atOnce atomic.Pointer[func()]
 
+// onHangup is what SIGHUP means to a command that runs as a service: read the settings again. nil = the terminal is gone.
+var onHangup atomic.Pointer[func()]
+
 // untilSignal ends ctx at the first SIGINT, SIGTERM or SIGHUP (the terminal is gone) and the process at the second.
 func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 	ctx, cancel := context.WithCancel(parent)
@@ -70,7 +73,12 @@ func untilSignal(parent context.Context) (ctx context.Context, release func()) {
 			select {
 			case <-done:
 				return
-			case <-ch:
+			case sig := <-ch:
+				if f := onHangup.Load(); sig == syscall.SIGHUP && f != nil {
+					(*f)()
+					n--
+					continue
+				}
 			}
 			if n > 0 {
 				if f := atOnce.Load(); f != nil {

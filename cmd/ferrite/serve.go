@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ferrite/conductor"
+	"ferrite/internal/sdnotify"
 )
 
 func newServe() *cobra.Command {
@@ -28,7 +29,10 @@ ipmi.min_command_interval. Durations are like 2s, 500ms or plain seconds. Settin
 and explained ("ferrite config show --effective").
 
 At SIGTERM /readyz turns 503 at once, requests are served for another second, running operations reach a safe point,
-BMC sessions are closed, and the exit code is 0. A second signal ends the process at once.`,
+BMC sessions are closed, and the exit code is 0. A second signal ends the process at once.
+
+At SIGHUP the settings are read again: log level, notifications and certificates change at once, other changes are named
+in a warning, and a bad file changes nothing. Certificates and the htpasswd file are read again whenever they change.`,
 		Example: "  ferrite serve --data-dir /var/lib/ferrite\n" +
 			"  ferrite serve --config /etc/ferrite.yaml --sync-power-state-interval 30s\n" +
 			"  ferrite serve --api-listen 0.0.0.0:6385 --auth-strategy http_basic --htpasswd-file /etc/ferrite.htpasswd\n" +
@@ -48,13 +52,31 @@ func serve(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	log := logSettings(settings, os.Stderr)
+	level := &slog.LevelVar{}
+	log := logSettings(settings, os.Stderr, level)
 	slog.SetDefault(log) // for libraries that log without being asked
 	cfg.Logger = log
 	for _, note := range settings.Notes() {
 		log.Warn("a setting is accepted, but " + note)
 	}
 	ctx := c.Context()
+	hangups := make(chan struct{}, 1) // one that waits reads the newest file
+	hangup := func() {
+		select {
+		case hangups <- struct{}{}:
+		default:
+		}
+	}
+	onHangup.Store(&hangup)
+	defer onHangup.Store(nil)
+	re := &reloader{cmd: c, log: log, level: level, started: settings, current: settings}
+	if cfg.APITLS != nil {
+		if re.certs, err = newCertificate(settings.String("api_tls_cert"), settings.String("api_tls_key")); err != nil {
+			return usageError{err}
+		}
+		re.certs.log = log
+		cfg.APITLS.GetCertificate = re.certs.get
+	}
 	run, err := conductor.Start(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -63,13 +85,26 @@ func serve(c *cobra.Command) error {
 		return err
 	}
 	log.Info("ready", "api", run.APIURL(), "nats", run.NATSURL(), "data_dir", cfg.DataDir, "name", cfg.Name, "version", version, "pid", os.Getpid())
+	re.take = run.Reload
+	tellSystemd(log, sdnotify.Ready, "STATUS=API at "+run.APIURL())
+	feed, hungry := context.WithCancel(context.Background())
+	defer hungry()
+	go feedWatchdog(feed, log, sdnotify.WatchdogInterval(), run.Alive)
 	var failed error
-	select {
-	case <-ctx.Done():
-		log.Info("ending: requests are still served for a moment, then operations reach a safe point", "limit", limitText(cfg.DrainTimeout))
-	case failed = <-run.Failed():
-		log.Error("ending, because a part has failed", "error", failed)
+	for running := true; running; {
+		select {
+		case <-hangups:
+			re.reload()
+			continue
+		case <-ctx.Done():
+			log.Info("ending: requests are still served for a moment, then operations reach a safe point", "limit", limitText(cfg.DrainTimeout))
+		case failed = <-run.Failed():
+			log.Error("ending, because a part has failed", "error", failed)
+		}
+		running = false
 	}
+	hungry() // from here systemd's TimeoutStopSec is the limit
+	tellSystemd(log, sdnotify.Stopping)
 	if err := shutdown(run, cfg); err != nil {
 		return errors.Join(failed, err)
 	}

@@ -194,11 +194,11 @@ func novaSettings(s *config.Config, c *conductor.Config) error {
 // fileSettings reads the certificate and the cluster key.
 func fileSettings(s *config.Config, c *conductor.Config) error {
 	if file := s.String("api_tls_cert"); file != "" {
-		pair, err := tls.LoadX509KeyPair(file, s.String("api_tls_key"))
+		pair, err := newCertificate(file, s.String("api_tls_key"))
 		if err != nil {
-			return fmt.Errorf("api_tls_cert %s and api_tls_key %s: wanted a certificate and its key in PEM: %w", file, s.String("api_tls_key"), err)
+			return err
 		}
-		c.APITLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		c.APITLS = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
 	}
 	if file := s.String("cluster_key_file"); file != "" {
 		key, err := conductor.ReadKey(file)
@@ -211,9 +211,8 @@ func fileSettings(s *config.Config, c *conductor.Config) error {
 }
 
 // logSettings makes the logger that the settings ask for.
-func logSettings(s *config.Config, w *os.File) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(s.String("log_level"))) // checked by package config
+func logSettings(s *config.Config, w *os.File, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, s)
 	switch s.String("log_format") {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))

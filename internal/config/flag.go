@@ -16,6 +16,15 @@ func DurationFlag(flags *pflag.FlagSet, d *time.Duration, name, usage string) {
 	flags.Var((*durationFlag)(d), name, usage)
 }
 
+// durationText is the flag of a setting: package config reads and checks its text later, with the other sources' texts.
+type durationText struct{ text string }
+
+func (f *durationText) Set(s string) error { f.text = s; return nil }
+func (f *durationText) String() string     { return f.text }
+
+// Type is what help shows behind the flag.
+func (f *durationText) Type() string { return "duration" }
+
 type durationFlag time.Duration
 
 func (f *durationFlag) Set(s string) error {

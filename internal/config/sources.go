@@ -22,6 +22,8 @@ func RegisterFlags(flags *pflag.FlagSet) {
 	for _, o := range Options {
 		if o.Kind == Bool {
 			flags.Bool(o.Flag(), o.Default == "true", o.Help)
+		} else if o.Kind == Duration {
+			flags.Var(&durationText{o.Default}, o.Flag(), o.Help)
 		} else {
 			flags.String(o.Flag(), o.Default, o.Help)
 		}
