@@ -31,6 +31,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 	api, err := httpapi.New(httpapi.Config{
 		Commands: c.fleet, Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
+		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
 		Notifications: kept{c.store, c.cluster}, Backups: c.store, Secrets: c.keys,
 	})
