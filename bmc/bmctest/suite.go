@@ -75,9 +75,17 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		name string
 		run  func(*testing.T, Harness)
 	}{
-		{"power state", powerState}, {"power actions", powerActions}, {"no permit, no command", permits},
-		{"boot device", bootDevice}, {"validation", validation}, {"polls", polls}, {"closed handle", closedHandle},
-		{"shared handles", sharedHandles}, {"cancelled context", cancelled}, {"vendor", vendor}, {"steps", runSteps},
+		{"power state", powerState},
+		{"power actions", powerActions},
+		{"no permit, no command", permits},
+		{"boot device", bootDevice},
+		{"validation", validation},
+		{"polls", polls},
+		{"closed handle", closedHandle},
+		{"shared handles", sharedHandles},
+		{"cancelled context", cancelled},
+		{"vendor", vendor},
+		{"steps", runSteps},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, start(t)) })
 	}

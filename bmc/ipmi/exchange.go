@@ -165,6 +165,7 @@ func (sh *shard) timer(r *record) {
 		sh.command(r)
 	case exchanging:
 		sh.exchangeTimer(r)
+	case queued, waiting, quarantined: // no timer of theirs is armed
 	}
 }
 

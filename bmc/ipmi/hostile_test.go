@@ -182,7 +182,7 @@ var misdeeds = []struct {
 	why    []Reason
 	right  bool
 }{
-	{"garbage", func(h *hostile, q seen) (out []forged) {
+	{"garbage", func(h *hostile, _ seen) (out []forged) {
 		for range 50 {
 			p := make([]byte, h.rng.IntN(200))
 			for i := range p {
@@ -216,13 +216,13 @@ var misdeeds = []struct {
 		binary.LittleEndian.PutUint16(full[14:], 0xffff)
 		return each(append(good, make([]byte, 1024)...), append(full, make([]byte, 60000)...), append(bytes.Clone(full), make([]byte, maxPacket-len(full))...))
 	}, []Reason{dropLong}, false},
-	{"encrypted flag on 0, 16 and 21 bytes", func(h *hostile, q seen) (out []forged) {
+	{"encrypted flag on 0, 16 and 21 bytes", func(h *hostile, _ seen) (out []forged) {
 		for _, n := range []int{0, 16, 21} {
 			out = append(out, each(signed(h.s, flagEncrypted|flagAuthentic, make([]byte, n)))...)
 		}
 		return out
 	}, []Reason{dropCipher}, false},
-	{"encrypted flag on 0, 16 and 21 bytes, unsigned", func(h *hostile, q seen) (out []forged) {
+	{"encrypted flag on 0, 16 and 21 bytes, unsigned", func(h *hostile, _ seen) (out []forged) {
 		for _, n := range []int{0, 16, 21} {
 			for _, id := range []uint32{0, h.remote} {
 				buf := make([]byte, headerSize+n)
@@ -255,8 +255,8 @@ var misdeeds = []struct {
 	{"from another port", func(h *hostile, q seen) []forged {
 		return []forged{{data: seal(h.s, lie(q)), elsewhere: true}}
 	}, []Reason{dropSource}, false},
-	{"forged IPMI 1.5", func(h *hostile, q seen) []forged { return forgeries(q) }, []Reason{dropVersion}, false},
-	{"RMCP+ outside of the session", func(h *hostile, q seen) []forged {
+	{"forged IPMI 1.5", func(_ *hostile, q seen) []forged { return forgeries(q) }, []Reason{dropVersion}, false},
+	{"RMCP+ outside of the session", func(_ *hostile, q seen) []forged {
 		buf := make([]byte, maxPacket)
 		return each(buf[:plain(buf, payloadIPMI, lie(q))])
 	}, []Reason{dropType}, false},
@@ -290,7 +290,7 @@ var misdeeds = []struct {
 		cmd.cmd, fn.netfn = q.cmd+1, q.netfn+2
 		return each(seal(h.s, lie(seq)), seal(h.s, lie(cmd)), seal(h.s, lie(fn)))
 	}, []Reason{dropLate}, false},
-	{"handshake messages", func(h *hostile, q seen) (out []forged) {
+	{"handshake messages", func(h *hostile, _ seen) (out []forged) {
 		for kind := byte(payloadOpenRequest); kind <= payloadRAKP4; kind++ {
 			for _, status := range []byte{0, 1, 2, 0x0d} {
 				buf := make([]byte, maxPacket)

@@ -287,7 +287,7 @@ func TestNoGoroutinePerBMC(t *testing.T) {
 }
 
 // hanging starts a command that the BMC has executed, but does not answer.
-func hanging(t *testing.T, f *sim.Fleet, e *Engine, a bmc.Action, ctx context.Context) chan error {
+func hanging(ctx context.Context, t *testing.T, f *sim.Fleet, e *Engine, a bmc.Action) chan error {
 	t.Helper()
 	n := at(f.Addr(0))
 	if err := e.Driver().Power.SetPower(t.Context(), n, bmc.On, bmctest.Permit{}); err != nil {
@@ -302,7 +302,7 @@ func hanging(t *testing.T, f *sim.Fleet, e *Engine, a bmc.Action, ctx context.Co
 func TestContextEndsWhileTheBMCThinks(t *testing.T) {
 	f, e := fleet(t, nil), engine(t, quick())
 	ctx, cancel := context.WithCancel(t.Context())
-	done := hanging(t, f, e, bmc.Off, ctx)
+	done := hanging(ctx, t, f, e, bmc.Off)
 	eventually(t, "the BMC executes power off", func() bool { return !f.BMC(0).Power() })
 	cancel()
 	var failed *bmc.Error
@@ -313,7 +313,7 @@ func TestContextEndsWhileTheBMCThinks(t *testing.T) {
 
 func TestCloseWhileTheBMCThinks(t *testing.T) {
 	f, e := fleet(t, nil), engine(t, quick())
-	done := hanging(t, f, e, bmc.Off, t.Context())
+	done := hanging(t.Context(), t, f, e, bmc.Off)
 	eventually(t, "the BMC executes power off", func() bool { return !f.BMC(0).Power() })
 	if err := e.Close(t.Context()); err != nil {
 		t.Error(err)

@@ -127,8 +127,21 @@ func TestReplayWindow(t *testing.T) {
 		seq uint32
 		ok  bool
 	}{
-		{0, false}, {5, true}, {5, false}, {3, true}, {3, false}, {6, true}, {70, true}, {6, false}, {5, false}, {7, true}, {7, false},
-		{1 << 20, true}, {1<<20 - 63, true}, {1<<20 - 64, false}, {1 << 20, false},
+		{0, false},
+		{5, true},
+		{5, false},
+		{3, true},
+		{3, false},
+		{6, true},
+		{70, true},
+		{6, false},
+		{5, false},
+		{7, true},
+		{7, false},
+		{1 << 20, true},
+		{1<<20 - 63, true},
+		{1<<20 - 64, false},
+		{1 << 20, false},
 	} {
 		if got := s.fresh(c.seq); got != c.ok {
 			t.Errorf("%d. sequence %d: taken %v, wanted %v", i, c.seq, got, c.ok)

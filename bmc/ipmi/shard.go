@@ -172,18 +172,6 @@ func orMax(v int64, ok bool) int64 {
 	return 1<<63 - 1
 }
 
-// submit hands a request to the goroutine; false = the shard has ended.
-func (sh *shard) submit(q request) bool {
-	sh.mu.Lock()
-	if sh.closed {
-		sh.mu.Unlock()
-		return false
-	}
-	sh.inbox = append(sh.inbox, q)
-	sh.rouseLocked()
-	return true
-}
-
 // rouseLocked unlocks mu and wakes the goroutine if it sleeps.
 func (sh *shard) rouseLocked() {
 	asleep := sh.sleeping

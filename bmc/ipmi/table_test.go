@@ -85,10 +85,9 @@ func (b *table) advance(d time.Duration) {
 
 // peer is the BMC's side.
 type peer struct {
-	b   *table
-	r   *record
-	s   *session // the BMC's: same keys, sends with the console's id
-	rnd uint32
+	b *table
+	r *record
+	s *session // the BMC's: same keys, sends with the console's id
 }
 
 // peer makes a BMC with an open session.
@@ -104,7 +103,7 @@ func (b *table) peer(i byte) *peer {
 // open gives both sides a session.
 func (p *peer) open() {
 	own := p.b.sh.newID(p.r, 0)
-	p.r.sess = newSession(suites[17], sik, own, 0x7700+uint32(p.r.slot))
+	p.r.sess = newSession(suites[17], sik, own, 0x7700+p.r.slot)
 	p.r.sess.priv, p.r.lastUse = privUser, p.b.sh.now
 	p.b.sh.stats.sessions.Add(1)
 	p.s = newSession(suites[17], sik, p.r.sess.bmc, own)

@@ -142,8 +142,13 @@ func TestProperties(t *testing.T) {
 
 func TestSuiteOrder(t *testing.T) {
 	for _, c := range []struct{ option, want []int }{
-		{nil, []int{17, 3}}, {[]int{3}, []int{17, 3}}, {[]int{17}, []int{17}}, {[]int{3, 17}, []int{17, 3}}, {[]int{0, 1, 2}, []int{17}},
-		{[]int{17, 3}, []int{17, 3}}, {[]int{1, 3, 8}, []int{17, 3}},
+		{nil, []int{17, 3}},
+		{[]int{3}, []int{17, 3}},
+		{[]int{17}, []int{17}},
+		{[]int{3, 17}, []int{17, 3}},
+		{[]int{0, 1, 2}, []int{17}},
+		{[]int{17, 3}, []int{17, 3}},
+		{[]int{1, 3, 8}, []int{17, 3}},
 	} {
 		cfg := Defaults()
 		cfg.CipherSuiteVersions = c.option
