@@ -104,6 +104,14 @@ func targets(args []string) ([]string, error) {
 	return names, nil
 }
 
+// oneNode wants one name or UUID.
+func oneNode(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{fmt.Errorf("%s: wanted one node by name or UUID, found %d arguments", c.CommandPath(), len(args))}
+	}
+	return nil
+}
+
 // manyNodes is how many nodes may be changed without being asked.
 const manyNodes = 50
 

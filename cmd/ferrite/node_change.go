@@ -165,7 +165,7 @@ func verbAndTargets(args, allowed []string) (verb string, names []string, err er
 func newNodeRelease(a *apiFlags) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "release NODE --force", Short: "End the operation that holds a node, by force", Args: cobra.ExactArgs(1),
+		Use: "release NODE --force", Short: "End the operation that holds a node, by force", Args: oneNode,
 		Long: `End the operation that holds a node, by force, and lift its quarantine if it has one.
 
 For a node that would be stuck else: its conductor lives, but the operation neither ends nor fails. The operation ends

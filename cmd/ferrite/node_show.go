@@ -25,7 +25,7 @@ func newNodeShow(a *apiFlags) *cobra.Command {
 	var output string
 	var all bool
 	c := &cobra.Command{
-		Use: "show NODE", Short: "Show a node", Args: cobra.ExactArgs(1),
+		Use: "show NODE", Short: "Show a node", Args: oneNode,
 		Long: `Show a node's fields. What is empty is left out of the table unless --all is said; json and yaml have everything.`,
 		Example: "  ferrite node show r07n9\n" +
 			"  ferrite node show r07n9 -o json | jq .last_error",

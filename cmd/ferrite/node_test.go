@@ -1,0 +1,188 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fakeAPI is as much of the API as "ferrite node" needs: nodes n0001... whose power changes at once, except every tenth's.
+type fakeAPI struct {
+	mu    sync.Mutex // guards the fields below
+	power []string
+	pages int
+	busy  atomic.Int64
+	most  atomic.Int64 // power requests at the same time
+}
+
+func newFakeAPI(t *testing.T, nodes int) *fakeAPI {
+	f := &fakeAPI{power: make([]string, nodes)}
+	for i := range f.power {
+		f.power[i] = "power off"
+	}
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	t.Setenv("FERRITE_API", s.URL)
+	return f
+}
+
+func (f *fakeAPI) node(i int) map[string]any {
+	n := map[string]any{"uuid": fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), "name": fmt.Sprintf("n%04d", i+1), "power_state": f.power[i],
+		"provision_state": "available", "maintenance": false, "instance_uuid": nil}
+	if (i+1)%10 == 0 && f.power[i] == "power off" {
+		n["last_error"] = "the BMC does not answer"
+	}
+	return n
+}
+
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		f.most.Store(max(f.most.Load(), f.busy.Add(1)))
+		defer f.busy.Add(-1)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	path := strings.TrimPrefix(r.URL.Path, "/v1/nodes")
+	if path == "" {
+		const page = 1000
+		f.pages++
+		from, _ := strconv.Atoi(r.URL.Query().Get("marker"))
+		var out []any
+		for i := from; i < min(from+page, len(f.power)); i++ {
+			out = append(out, f.node(i))
+		}
+		doc := map[string]any{"nodes": out}
+		if from+page < len(f.power) {
+			doc["next"] = fmt.Sprintf("http://elsewhere/v1/nodes?marker=%d", from+page)
+		}
+		_ = json.NewEncoder(w).Encode(doc)
+		return
+	}
+	ident, _, _ := strings.Cut(path[1:], "/")
+	i, err := strconv.Atoi(strings.TrimPrefix(ident, "n"))
+	if i--; err != nil || i < 0 || i >= len(f.power) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"error_message":"{\"faultstring\":\"Node `+ident+` could not be found.\"}"}`)
+		return
+	}
+	if r.Method == http.MethodPut {
+		var b struct{ Target string }
+		_ = json.NewDecoder(r.Body).Decode(&b)
+		if (i+1)%10 != 0 {
+			f.power[i] = b.Target
+		}
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(f.node(i))
+}
+
+func ferrite(args ...string) (code int, out, errOut string) {
+	var o, e bytes.Buffer
+	code = run(args, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestNodeListOfManyPages(t *testing.T) {
+	const nodes = 2500
+	f := newFakeAPI(t, nodes)
+	f.power[1] = "power on"
+	code, out, errOut := ferrite("node", "list")
+	if lines := strings.Count(out, "\n"); code != 0 || lines != nodes+1 || strings.Count(out, "Power State") != 1 || f.pages != 3 {
+		t.Errorf("%d %s: %d lines, %d pages", code, errOut, lines, f.pages)
+	}
+	code, out, _ = ferrite("node", "list", "--fold")
+	if want := "n[0001,0003-2500]"; code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "n0002") {
+		t.Errorf("folded to %s, wanted %s", out, want)
+	}
+	for form, want := range map[string]int{"json": nodes, "yaml": nodes} {
+		if _, out, _ = ferrite("node", "list", "-o", form, "--fields", "name"); strings.Count(out, "name") != want || strings.Contains(out, "uuid") {
+			t.Errorf("%s has %d names, wanted %d and nothing else", form, strings.Count(out, "name"), want)
+		}
+	}
+	_, out, _ = ferrite("node", "list", "-o", "json", "--power-state", "on")
+	var got []map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 || got[0]["name"] != "n0002" {
+		t.Errorf("the one that is on: %v, %v", err, got)
+	}
+	if _, out, _ = ferrite("node", "list", "-o", "json", "nosuch"); strings.TrimSpace(out) != "[]" {
+		t.Errorf("none is %q", out)
+	}
+}
+
+func TestNodePowerTellsWhoFailed(t *testing.T) {
+	f := newFakeAPI(t, 40)
+	code, out, errOut := ferrite("node", "power", "on", "n[0001-0020],n9999", "--wait", "--fanout", "4")
+	for _, want := range []string{"power on: n[0001-0009,0011-0019]\n", "the BMC does not answer", "): n[0010,0020]\n", "could not be found", "): n9999\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("wanted %q in %s", want, out)
+		}
+	}
+	if code != exitFailed || !strings.Contains(errOut, "3 of 21 nodes") || !strings.Contains(errOut, "ferrite node show n0010") {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if most := f.most.Load(); most < 1 || most > 4 {
+		t.Errorf("%d requests at once, wanted up to 4", most)
+	}
+}
+
+func TestNodePowerAsksBeforeMany(t *testing.T) {
+	f := newFakeAPI(t, 60)
+	if code, _, errOut := ferrite("node", "power", "on", "n[0001-0060]"); code != exitUsage || !strings.Contains(errOut, "--yes") || f.most.Load() != 0 {
+		t.Errorf("%d %s, %d requests", code, errOut, f.most.Load())
+	}
+	if code, out, errOut := ferrite("node", "power", "on", "n[0001-0060]", "--yes"); code != 0 || out != "accepted: n[0001-0060]\n" {
+		t.Errorf("%d %s %s", code, out, errOut)
+	}
+}
+
+// TestNodeWatchPrintsChanges off a terminal: what there is, then a line a change.
+func TestNodeWatchPrintsChanges(t *testing.T) {
+	f := newFakeAPI(t, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	root := newRoot()
+	root.SetArgs([]string{"node", "list", "--fold", "--watch", "--interval", "100ms"})
+	root.SetOut(w)
+	root.SetErr(io.Discard)
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx); _ = w.Close() }()
+	text, buf := "", make([]byte, 1024)
+	read := func(want string) {
+		for !strings.Contains(text, want) {
+			n, err := r.Read(buf)
+			if text += string(buf[:n]); err != nil {
+				t.Fatalf("wanted %q, found %q: %v", want, text, err)
+			}
+		}
+	}
+	read("n[0001-0003]\n")
+	for f.seen() < 3 { // the list, what changes are compared with, and the first comparison
+		time.Sleep(time.Millisecond)
+	}
+	f.mu.Lock()
+	f.power[1] = "power on"
+	f.mu.Unlock()
+	read("n0002  off, available -> on, available\n")
+	cancel()
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	if err := <-done; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func (f *fakeAPI) seen() int { f.mu.Lock(); defer f.mu.Unlock(); return f.pages }
