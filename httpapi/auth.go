@@ -13,12 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/crypto/bcrypt"
 
 	"ferrite/httpapi/wire"
@@ -29,6 +32,7 @@ type htpasswd struct {
 	file   string
 	slots  chan struct{} // bounds bcrypt runs: each takes tens of milliseconds of a core
 	secret [32]byte      // of the cache's keys
+	guess  *backoff
 
 	mu    sync.Mutex // guards the fields below
 	stamp time.Time
@@ -50,7 +54,7 @@ var nobody = sync.OnceValue(func() []byte {
 })
 
 func newHtpasswd(file string) *htpasswd {
-	h := &htpasswd{file: file, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+	h := &htpasswd{file: file, guess: newBackoff(), slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
 	_, _ = rand.Read(h.secret[:]) // never fails (crypto/rand)
 	return h
 }
@@ -95,17 +99,40 @@ func (h *htpasswd) loadLocked() {
 	}
 }
 
-// check reports whether the password is the user's.
-func (h *htpasswd) check(user, password string) bool {
+// from is check for a request of an address. wait > 0: too many wrong passwords came from there, and this one was not
+// looked at. Who was right before is not locked out by them.
+func (h *htpasswd) from(a netip.Addr, user, password string) (ok bool, wait time.Duration) {
+	if _, _, good := h.remembered(user, password); good {
+		return true, 0
+	}
+	if wait := h.guess.wait(a); wait > 0 {
+		return false, wait
+	}
+	if !h.check(user, password) {
+		h.guess.failed(a)
+		return false, 0
+	}
+	h.guess.succeeded(a)
+	return true, 0
+}
+
+// remembered looks a sign-in up among the good ones.
+func (h *htpasswd) remembered(user, password string) (hash []byte, known, good bool) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.loadLocked()
-	hash, known := h.users[user]
-	key := h.key(user, password, hash)
-	_, good := h.good[key]
-	h.mu.Unlock()
-	if known && good {
+	hash, known = h.users[user]
+	_, good = h.good[h.key(user, password, hash)]
+	return hash, known, known && good
+}
+
+// check reports whether the password is the user's. The comparison takes as long for unknown users as for known ones.
+func (h *htpasswd) check(user, password string) bool {
+	hash, known, good := h.remembered(user, password)
+	if good {
 		return true
 	}
+	key := h.key(user, password, hash)
 	if !known {
 		hash = nobody()
 	}
@@ -151,6 +178,12 @@ func credentials(header string) (user, password string, err error) {
 	return user, password, nil
 }
 
+// remote is the address that a request comes from.
+func remote(ctx *fasthttp.RequestCtx) netip.Addr {
+	a, _ := netip.AddrFromSlice(ctx.RemoteIP())
+	return a
+}
+
 // signIn checks the credentials of a request and answers it when they are missing or wrong.
 func (s *Server) signIn(r *request) (stop bool) {
 	header := string(r.ctx.Request.Header.Peek("Authorization"))
@@ -161,7 +194,12 @@ func (s *Server) signIn(r *request) (stop bool) {
 	if err != nil {
 		return s.unauthorized(r, http.StatusBadRequest, err.Error())
 	}
-	if !s.auth.check(user, password) {
+	ok, wait := s.auth.from(remote(r.ctx), user, password)
+	if wait > 0 {
+		r.header("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+		return s.unauthorized(r, http.StatusTooManyRequests, "Too many wrong passwords from this address; wait as long as Retry-After says")
+	}
+	if !ok {
 		return s.unauthorized(r, http.StatusUnauthorized, "Incorrect username or password")
 	}
 	r.user = user
