@@ -212,7 +212,7 @@ func (c *Conductor) act() error {
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder: c.encoder(), SubnetTopic: c.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
-		Wanted: func(n *node.Node) bool { return n.ConductorGroup == c.cfg.Group },
+		Wanted: alone(c.cfg.Name, c.cfg.Group, c.incarnation).mine,
 	})
 	c.fleet = f
 	c.began("actors", func(context.Context) error { f.Close(); return nil })

@@ -1,0 +1,243 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Config is what a member needs to join.
+type Config struct {
+	Member  Member   // what it says of itself; Name and Incarnation are needed
+	Listen  string   // host:port of gossip, TCP and UDP; port 0 = any
+	Peers   []string // host:port of other members; none = it is the first
+	Profile string   // a name of Profiles; "" = DefaultProfile
+	Key     []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
+	Label   string   // name of the cluster: members with another one are not heard
+	Logger  *slog.Logger
+}
+
+// rejoinEvery is how often peers that are not members are tried again: gossip alone does not heal a cut that has lasted.
+const rejoinEvery = 5 * time.Second
+
+// Membership is this process's part in the gossip.
+type Membership struct {
+	cfg     Config
+	list    *memberlist.Memberlist
+	view    atomic.Pointer[View]
+	changes chan struct{} // holds 1
+	done    chan struct{}
+	wg      sync.WaitGroup
+	once    sync.Once
+
+	mu   sync.Mutex        // guards below; may be taken under memberlist's own lock, never the other way round
+	seen map[string]Member // by name, this one included
+	seq  uint64
+	self Member
+	meta []byte
+}
+
+// Join starts to gossip. Peers that do not answer now are tried again later.
+func Join(cfg Config) (*Membership, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	p, err := profile(cfg.Profile)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Member.Name == "" || cfg.Member.Incarnation == 0 {
+		return nil, errors.New("cluster: a member needs a name and an incarnation")
+	}
+	host, port, err := address(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	m := &Membership{cfg: cfg, changes: make(chan struct{}, 1), done: make(chan struct{}), seen: map[string]Member{}, self: cfg.Member}
+	m.view.Store(NewView(0, nil))
+	if m.meta, err = encode(m.self); err != nil {
+		return nil, err
+	}
+	c := memberlist.DefaultLANConfig()
+	p.apply(c)
+	c.Name, c.BindAddr, c.BindPort, c.AdvertisePort = cfg.Member.Name, host, port, port
+	c.SecretKey, c.Label = cfg.Key, cfg.Label
+	c.DeadNodeReclaimTime = time.Nanosecond // a conductor that died may come back at another address at once
+	c.Delegate, c.Events = (*delegate)(m), (*events)(m)
+	c.LogOutput, c.Logger = nil, slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)
+	if m.list, err = memberlist.Create(c); err != nil {
+		return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
+	}
+	m.wg.Go(m.rejoin)
+	return m, nil
+}
+
+func address(listen string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(listen)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil || port < 0 || port > 65535 || net.ParseIP(host) == nil {
+		return "", 0, fmt.Errorf("gossip-listen is %q: wanted ADDRESS:PORT, like 10.0.0.1:7946", listen)
+	}
+	return host, port, nil
+}
+
+// View is the newest View.
+func (m *Membership) View() *View { return m.view.Load() }
+
+// Changes gets a value when there is a newer View than at the last one.
+func (m *Membership) Changes() <-chan struct{} { return m.changes }
+
+// Addr is where this member gossips.
+func (m *Membership) Addr() string { return m.list.LocalNode().Address() }
+
+// SetDraining tells all members that this one wants nothing new, or does again.
+func (m *Membership) SetDraining(yes bool) error {
+	m.mu.Lock()
+	self := m.self
+	self.Draining = yes
+	meta, err := encode(self)
+	if err == nil {
+		m.self, m.meta = self, meta
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return m.list.UpdateNode(time.Second)
+}
+
+// Leave says good-bye, so that nobody has to find out, and ends.
+func (m *Membership) Leave(wait time.Duration) error { return errors.Join(m.list.Leave(wait), m.Close()) }
+
+// Close ends without a word, as a crash does.
+func (m *Membership) Close() error {
+	var err error
+	m.once.Do(func() {
+		close(m.done)
+		err = m.list.Shutdown()
+		m.wg.Wait()
+	})
+	return err
+}
+
+// rejoin calls peers that are no members, at once and again for ever.
+func (m *Membership) rejoin() {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-m.done:
+			return
+		case <-t.C:
+		}
+		t.Reset(rejoinEvery)
+		for _, peer := range m.strangers() {
+			if _, err := m.list.Join([]string{peer}); err != nil {
+				m.cfg.Logger.Warn("a peer does not answer, it is tried again", "peer", peer, "error", err)
+			}
+		}
+	}
+}
+
+// strangers are the peers at whose address nobody is known.
+func (m *Membership) strangers() (out []string) {
+	known := map[string]bool{m.Addr(): true}
+	for _, x := range m.View().Members {
+		known[x.Gossip] = true
+	}
+	for _, p := range m.cfg.Peers {
+		if a, err := net.ResolveTCPAddr("tcp", p); err != nil || !known[a.String()] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// saw takes a member's own words in, nil = it is gone.
+func (m *Membership) saw(n *memberlist.Node, there bool) {
+	var x Member
+	if there {
+		if err := json.Unmarshal(n.Meta, &x); err != nil || x.Name != n.Name {
+			m.cfg.Logger.Warn("a member says nothing that this version understands, it is left out", "member", n.Name, "address", n.Address())
+			there = false
+		}
+		x.Gossip = n.Address()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if there {
+		m.seen[n.Name] = x
+	} else {
+		delete(m.seen, n.Name)
+	}
+	m.seq++
+	all := make([]Member, 0, len(m.seen))
+	for _, x := range m.seen {
+		all = append(all, x)
+	}
+	m.view.Store(NewView(m.seq, all))
+	select {
+	case m.changes <- struct{}{}:
+	default:
+	}
+}
+
+// encode is what a member says of itself; memberlist carries 512 bytes.
+func encode(x Member) ([]byte, error) {
+	b, err := json.Marshal(x)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > memberlist.MetaMaxSize {
+		return nil, fmt.Errorf("name, group and addresses of %s take %d bytes together: gossip carries %d", x.Name, len(b), memberlist.MetaMaxSize)
+	}
+	return b, nil
+}
+
+// events hears of members. Its methods run under memberlist's lock: they copy what they need and ask nothing back.
+type events Membership
+
+// NotifyJoin takes a new member in.
+func (e *events) NotifyJoin(n *memberlist.Node) { (*Membership)(e).saw(n, true) }
+
+// NotifyUpdate takes in what a member says now, a quick restart included.
+func (e *events) NotifyUpdate(n *memberlist.Node) { (*Membership)(e).saw(n, true) }
+
+// NotifyLeave forgets a member that left or died.
+func (e *events) NotifyLeave(n *memberlist.Node) { (*Membership)(e).saw(n, false) }
+
+// delegate says what this member says of itself; nothing else goes by gossip.
+type delegate Membership
+
+// NodeMeta is the member's words.
+func (d *delegate) NodeMeta(int) []byte {
+	m := (*Membership)(d)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.meta
+}
+
+// NotifyMsg is not used.
+func (*delegate) NotifyMsg([]byte) {}
+
+// GetBroadcasts is not used.
+func (*delegate) GetBroadcasts(int, int) [][]byte { return nil }
+
+// LocalState is not used.
+func (*delegate) LocalState(bool) []byte { return nil }
+
+// MergeRemoteState is not used.
+func (*delegate) MergeRemoteState([]byte, bool) {}
