@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"ferrite/actors"
+	"ferrite/bmc/ipmi"
 )
 
 // metric is one row of /metrics: its name, help, kind and where its value comes from. Values are read when asked for;
@@ -51,6 +52,11 @@ var metrics = []metric{
 	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
 	{"conductor_mailbox_depth", "Requests that wait for their node's actor.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Waiting) }},
 	{"conductor_bmc_shared_nodes", "Nodes whose BMC address another, earlier node has too.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.twice) }},
+	{"conductor_bmc_handshakes_total", "IPMI logins begun.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Handshakes) }},
+	{"conductor_bmc_logins_refused_total", "IPMI logins that a BMC refused.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Refused) }},
+	{"conductor_bmc_retransmits_total", "IPMI packets sent again.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Retransmits) }},
+	{"conductor_bmc_engine_failures_total", "Failures of the IPMI engine's own code, each with one BMC left alone.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Panics) }},
+	{"conductor_bmc_socket_errors_total", "Errors of receiving from the network.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.SocketErrors) }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
 }
 
@@ -66,6 +72,7 @@ type collector struct {
 	request     *prometheus.Desc
 	breaker     *prometheus.Desc
 	lag         *prometheus.Desc
+	dropped     *prometheus.Desc
 	synced      *prometheus.Desc
 	recovering  *prometheus.Desc
 	mu          sync.Mutex // guards emptied
@@ -87,6 +94,7 @@ func newCollector(c *Conductor) *collector {
 		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long NATS has not confirmed the notifications that it was given.", nil, nil),
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
 		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
+		dropped:     prometheus.NewDesc("conductor_bmc_packets_dropped_total", "Packets from BMCs that were not believed.", []string{"reason"}, nil),
 		emptied:     time.Now(),
 		age:         prometheus.NewDesc("conductor_power_age_seconds", "How long ago each synchronised node's power state was last confirmed.", nil, nil),
 	}
@@ -101,14 +109,14 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.lag, m.synced, m.recovering} {
+	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.lag, m.synced, m.recovering, m.dropped} {
 		ch <- d
 	}
 }
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), twice: m.c.endpoints.shared()}
+	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), twice: m.c.endpoints.shared()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}
@@ -125,6 +133,9 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 			up = 1
 		}
 		ch <- prometheus.MustNewConstMetric(m.notifyState, prometheus.GaugeValue, up)
+	}
+	for _, reason := range ipmi.Reasons() {
+		ch <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(f.ipmi.Drops[reason]), reason)
 	}
 	m.ages(ch)
 	m.requests(ch)

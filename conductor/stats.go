@@ -5,6 +5,7 @@ package conductor
 
 import (
 	"ferrite/actors"
+	"ferrite/bmc/ipmi"
 	"ferrite/node"
 	"ferrite/notify"
 	"ferrite/notify/nova"
@@ -53,5 +54,6 @@ type figures struct {
 	base  Stats
 	nova  nova.Stats
 	bus   notify.Stats
+	ipmi  ipmi.Stats
 	twice int // nodes behind a BMC that another node has too
 }
