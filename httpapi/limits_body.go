@@ -26,6 +26,7 @@ var refusals = map[string]*flatError{
 	"size":    {status: http.StatusRequestEntityTooLarge, text: bodyTooLarge},
 	"framing": {status: http.StatusBadRequest, text: "The request says twice how long its body is: wanted either Content-Length or Transfer-Encoding: chunked."},
 	"coding":  {status: http.StatusUnsupportedMediaType, text: "The request body is compressed: wanted it as it is, without Content-Encoding."},
+	"version": {status: http.StatusHTTPVersionNotSupported, text: "The request has another version of HTTP: wanted HTTP/1.1 or HTTP/1.0."},
 	"room":    {status: http.StatusServiceUnavailable, text: noRoom},
 }
 
@@ -49,6 +50,9 @@ func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 }
 
 func (s *Server) judge(h *fasthttp.RequestHeader) string {
+	if p := string(h.Protocol()); p != "HTTP/1.1" && p != "HTTP/1.0" {
+		return "version"
+	}
 	length := h.ContentLength()
 	chunked := length == -1
 	if chunked && headed(h, "content-length") || !chunked && headed(h, "transfer-encoding") {

@@ -87,6 +87,7 @@ type conn struct {
 
 	held atomic.Int64 // bytes of the budget
 	rest atomic.Bool  // the client may still be sending what nobody reads
+	deaf atomic.Bool  // the client did not take an answer
 
 	place  *list.Element // in gate.waiting; guarded by gate.mu
 	closed bool          // guarded by gate.mu
@@ -210,9 +211,22 @@ func discard(c net.Conn) {
 	_, _ = io.CopyN(io.Discard, c, maxDiscard)
 }
 
+// Write remembers whether the client takes what it is sent.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.deaf.Store(true)
+	}
+	return n, err
+}
+
 // Close gives back what the connection holds. It is called by the connection's goroutine.
 func (c *conn) Close() error {
-	if c.rest.Swap(false) {
+	if c.deaf.Load() { // the kernel need not keep for it what it does not take
+		if l, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
+			_ = l.SetLinger(0)
+		}
+	} else if c.rest.Swap(false) {
 		discard(c.Conn)
 	}
 	c.release()

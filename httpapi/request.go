@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
@@ -48,6 +49,21 @@ func (r *request) parseQuery() {
 	for k, v := range r.ctx.QueryArgs().All() {
 		r.query = append(r.query, pair{string(k), string(v)})
 	}
+}
+
+// readable reports whether the decoded path and query are UTF-8: answers repeat parts of them.
+func (r *request) readable(segs []string) bool {
+	for _, s := range segs {
+		if !utf8.ValidString(s) {
+			return false
+		}
+	}
+	for _, p := range r.query {
+		if !utf8.ValidString(p.key) || !utf8.ValidString(p.value) {
+			return false
+		}
+	}
+	return true
 }
 
 // arg is a query argument's last value.

@@ -192,6 +192,9 @@ func (s *Server) answer(r *request) error {
 	if !ok {
 		return &routing{status: http.StatusBadRequest, text: "The path has a broken escape."}
 	}
+	if !r.readable(segs) {
+		return &routing{status: http.StatusBadRequest, text: "The path or the query is not UTF-8."}
+	}
 	if r.ctx.IsOptions() {
 		r.empty(http.StatusOK)
 		return nil

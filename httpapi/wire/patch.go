@@ -25,6 +25,9 @@ type Patched struct {
 	Removed []string // those of Changed that ended removed
 }
 
+// MaxOps is how many operations a patch may have: each copies the object that it changes.
+const MaxOps = 500
+
 // Path patterns of Ironic's dialect: words and dashes; from 1.98 on also ~0 and ~1.
 var (
 	pathForm    = regexp.MustCompile(`^(/[\w-]+)+$`)
@@ -41,6 +44,9 @@ func (t *Table[T]) ParsePatch(body []byte, minor int) ([]Op, error) {
 	list, ok := v.([]any)
 	if !ok {
 		return nil, invalid("Schema error for patch: found %s, wanted type 'array'", kindOf(v))
+	}
+	if len(list) > MaxOps {
+		return nil, invalid("The patch has %d operations: wanted at most %d", len(list), MaxOps)
 	}
 	form := pathForm
 	if minor >= 98 {
@@ -113,6 +119,9 @@ func (t *Table[T]) Patch(x *T, ops []Op) (Patched, error) {
 				root = map[string]any{}
 			}
 			edited, err := op.edit(root, op.Parts[1:])
+			if err == nil && deeper(edited, MaxDepth) {
+				err = invalid("%s would be nested too deeply: wanted at most %d levels", f.Name, MaxDepth)
+			}
 			if err == nil {
 				err = f.Set(x, edited)
 			}
@@ -129,6 +138,27 @@ func (t *Table[T]) Patch(x *T, ops []Op) (Patched, error) {
 		}
 	}
 	return out, nil
+}
+
+// deeper reports whether a value has more than so many levels. Operations could nest what each of them may not.
+func deeper(v any, levels int) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, x := range v {
+			if levels == 0 || deeper(x, levels-1) {
+				return true
+			}
+		}
+		return levels == 0
+	case []any:
+		for _, x := range v {
+			if levels == 0 || deeper(x, levels-1) {
+				return true
+			}
+		}
+		return levels == 0
+	}
+	return false
 }
 
 // failed words why an operation cannot be applied. The value is left out: it may be a secret.
