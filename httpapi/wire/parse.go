@@ -56,7 +56,7 @@ func Decode(body []byte) (any, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, invalid("Malformed JSON in request body: there is more behind the first value")
 	}
-	return settle(v), nil
+	return settle(v)
 }
 
 // DecodeObject reads a JSON object.
@@ -72,25 +72,34 @@ func DecodeObject(body []byte) (map[string]any, error) {
 	return m, nil
 }
 
-// settle turns numbers into float64 where that keeps all digits.
-func settle(v any) any {
+// settle turns numbers into float64 where that keeps all digits. A number that float64 cannot hold at all is refused:
+// what is stored must be read again by every conductor.
+func settle(v any) (any, error) {
+	var err error
 	switch v := v.(type) {
 	case json.Number:
 		f, err := v.Float64()
-		if err != nil || len(v) > 15 && !strings.ContainsAny(string(v), ".eE") && strconv.FormatFloat(f, 'f', -1, 64) != string(v) {
-			return v
+		if err != nil {
+			return nil, invalid("Malformed JSON in request body: the number %.20s is out of range", v)
 		}
-		return f
+		if len(v) > 15 && !strings.ContainsAny(string(v), ".eE") && strconv.FormatFloat(f, 'f', -1, 64) != string(v) {
+			return v, nil
+		}
+		return f, nil
 	case map[string]any:
 		for k := range v {
-			v[k] = settle(v[k])
+			if v[k], err = settle(v[k]); err != nil {
+				return nil, err
+			}
 		}
 	case []any:
 		for i := range v {
-			v[i] = settle(v[i])
+			if v[i], err = settle(v[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return v
+	return v, nil
 }
 
 func kindOf(v any) string {
