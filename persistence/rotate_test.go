@@ -179,6 +179,9 @@ func TestRotateGoesOn(t *testing.T) {
 			if n, err := Open(Config{Dir: dir, Name: "c1", Key: third}); !errors.Is(err, errWrongKey) || !strings.Contains(err.Error(), fingerprint(t, goldenKey)+" or "+fingerprint(t, otherKey)) {
 				t.Fatalf("opened with a third key: %v, %v", n, err)
 			}
+			if r, err := CheckDir(dir, [][]byte{key}, nil); err != nil || r.Err() != nil || !r.Opened {
+				t.Errorf("CheckDir in the middle: %+v, %v", r, err)
+			}
 			checkSecrets(t, dir, key, 20)
 			if _, err := os.Stat(folder(dir).rotation()); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("key.rotation is still there: %v", err)

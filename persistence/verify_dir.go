@@ -34,6 +34,12 @@ func CheckDir(dir string, keys [][]byte, progress func(done, about int)) (r *Rep
 	if err != nil {
 		return nil, err
 	}
+	for _, k := range keys { // one of two is enough while the key is being rotated
+		if fresh, old, err := d.unrotated(k); err == nil && fresh != nil {
+			keys = [][]byte{fresh, old}
+			break
+		}
+	}
 	seal, err := newSealer(keys...)
 	if err != nil {
 		return nil, err
