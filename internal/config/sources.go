@@ -54,8 +54,8 @@ func (c *Config) flags(flags *pflag.FlagSet) []error {
 	return all
 }
 
-// unconfigured are FERRITE_ variables that are no options: the tests' binary, and the name of the file itself.
-var unconfigured = []string{"FERRITE_BIN", "FERRITE_CONFIG"}
+// unconfigured are FERRITE_ variables that are no options of a conductor: of tests, of the client, and the name of the file.
+var unconfigured = []string{"FERRITE_BIN", "FERRITE_LONG", "FERRITE_CONFIG", "FERRITE_API", "FERRITE_API_USER", "FERRITE_API_PASSWORD", "FERRITE_API_CA"}
 
 // environment takes all FERRITE_ variables. An unknown one is an error: a misspelt setting must not be passed over.
 func (c *Config) environment(env []string) []error {

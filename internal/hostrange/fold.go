@@ -23,7 +23,7 @@ func Fold(names []string) string {
 	var order []string
 	for _, name := range unique(names) {
 		b := cutName(name)
-		key := strings.Join(b.texts, "\x00")
+		key := strings.Join(b.texts, "[") // in no name
 		if blocks[key] == nil {
 			order = append(order, key)
 		}
