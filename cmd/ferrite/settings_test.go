@@ -166,7 +166,7 @@ func TestFilesAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.APITLS == nil || len(got.APITLS.Certificates) != 1 || len(got.Key) != conductor.KeySize {
+	if got.APITLS == nil || got.APITLS.GetCertificate == nil || len(got.Key) != conductor.KeySize {
 		t.Errorf("TLS %v, key of %d bytes", got.APITLS, len(got.Key))
 	}
 }
