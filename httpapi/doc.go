@@ -19,6 +19,32 @@
 // A Server serves any number of connections; a handler runs in its connection's goroutine. Nothing that a handler reads
 // is written to: stored values are immutable.
 //
+// # Limits
+//
+// No client can make the API hold more than these. Config.Limits changes the first eight; a client cannot know the others,
+// so they are fixed. Refusals have Ironic's error form; each 503 has Retry-After.
+//
+//	Limits.Connections   8192    open at once; the one idle for longest makes room, or the new one gets 503
+//	Limits.PerAddress    2048    open at once from one IPv4 address or IPv6 /64; then 503
+//	Limits.HeldBytes     256 MB  bodies, what they parse to, and answers; then 503, before the body is read. One address
+//	                             may hold half. The first 16 KB of each are free, so that small requests go on
+//	Limits.Working       64      requests at once that parse or read the store; others wait up to ReadWait, then 503.
+//	                             Requests that wait for a node's owner do not count: the owner bounds those
+//	Limits.HeaderTimeout 10 s    from the first byte to the whole header, however it is dribbled; TLS handshake; then 408
+//	Limits.BodyTimeout   60 s    from the header to the whole body; then 408
+//	Limits.WriteTimeout  60 s    for an answer to be taken; then the connection is reset
+//	Limits.IdleTimeout   120 s   between two requests; then it is closed
+//	header               16 KB   with the request line; 431
+//	body                 1 MB    64 MB for states/provision of who may sign in; 413
+//	JSON                 25 levels, 65536 values, numbers within float64, UTF-8 without byte order mark; 400
+//	patch                500 operations, and no result deeper than 25 levels; 400
+//	Content-Encoding     none; 415
+//	framing              one length: both Content-Length and Transfer-Encoding, or one of them twice, are 400; HTTP/1
+//	                     alone, others 505
+//
+// A member that is twice in a JSON object has its last value, as in Ironic. A TLS client beyond the number of connections
+// is closed without an answer. There are about as many goroutines as connections.
+//
 // # Failure
 //
 // Errors from below are *node.Error; one table (errors.go) turns their Kind into a status. A read that cannot be

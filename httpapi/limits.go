@@ -28,7 +28,7 @@ const (
 
 const (
 	freeBytes   = 16 << 10        // of a request and of its answer are held without asking: the number of connections bounds them
-	valueBytes  = 128             // of memory for each value of a parsed body, a generous guess
+	valueBytes  = 256             // of memory for each value of a parsed body, a generous guess
 	maxDiscard  = 4 << 20         // bytes of a refused request that are read, so that the client gets to see why
 	discardTime = 2 * time.Second // for those
 	maxRefusing = 64              // refused connections at once that get an answer; others are only closed
