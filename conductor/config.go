@@ -50,6 +50,7 @@ type Config struct {
 	NotificationFormat string // "bare" or "oslo"
 	Topics             []string
 	OutboxMaxAge       time.Duration // what is older is dropped, sent or not; 0 = 24 h
+	DiskMinFree        uint64        // bytes free on the disk below which writes end; 0 = 5 %, 64 MB to 2 GB
 	OutboxMaxBytes     int64         // the oldest beyond are dropped; 0 = 256 MB
 	OutboxKeep         time.Duration // what was sent is kept for so long, for replay; 0 = not at all
 	NovaPower          bool          // nova.send_power_notifications

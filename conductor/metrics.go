@@ -57,7 +57,16 @@ var metrics = []metric{
 	{"conductor_bmc_retransmits_total", "IPMI packets sent again.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Retransmits) }},
 	{"conductor_bmc_engine_failures_total", "Failures of the IPMI engine's own code, each with one BMC left alone.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Panics) }},
 	{"conductor_bmc_socket_errors_total", "Errors of receiving from the network.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.SocketErrors) }},
+	{"conductor_disk_free_bytes", "Free space on the disk of the data folder.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.DiskFree) }},
+	{"conductor_disk_low", "1 while changes are refused for want of room on the disk.", prometheus.GaugeValue, func(f figures) float64 { return oneIf(f.store.DiskLow) }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // collector reads a conductor's figures at each scrape. No series is per node.

@@ -32,7 +32,8 @@ type Config struct {
 	OutboxMaxBytes int64
 	// OutboxKeep is how long events are kept that every publisher has confirmed, within the same bounds; 0 = not at all.
 	OutboxKeep time.Duration
-	// MinFree is the free space in bytes on Dir's disk below which writes of records are refused. 0 = 64 MB.
+	// MinFree is the free space in bytes on Dir's disk below which writes of records are refused. 0 = 5 % of the disk, but
+	// 64 MB at least and 2 GB at most.
 	MinFree uint64
 	// Exit ends the process after a failed write to disk. nil = os.Exit.
 	Exit func(code int)
@@ -42,7 +43,11 @@ type Config struct {
 	second time.Duration                    // how often the disk and the outbox are looked at; 0 = 1 s
 }
 
-const defaultMinFree = 64 << 20
+const (
+	leastMinFree = 64 << 20
+	mostMinFree  = 2 << 30
+	minFreeShare = 20 // one part in so many
+)
 
 func (c Config) defaults() (Config, error) {
 	switch {
@@ -56,9 +61,6 @@ func (c Config) defaults() (Config, error) {
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
-	}
-	if c.MinFree == 0 {
-		c.MinFree = defaultMinFree
 	}
 	if c.Exit == nil {
 		c.Exit = os.Exit

@@ -11,26 +11,51 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func freeSpace(dir string) (uint64, error) {
+// diskSpace is what is free for us, and all that there is, in bytes.
+func diskSpace(dir string) (free, all uint64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), nil //nolint:gosec // never negative
 }
 
-// keep looks after the disk and the outbox once a second, and after badger's value log every five minutes.
+// freeSpace is what is free for us in bytes.
+func freeSpace(dir string) (uint64, error) {
+	free, _, err := diskSpace(dir)
+	return free, err
+}
+
+// watermark is the free space below which writes end: as configured, or a share of the disk.
+func (c Config) watermark() uint64 {
+	if c.MinFree > 0 {
+		return c.MinFree
+	}
+	_, all, err := diskSpace(c.Dir)
+	if err != nil {
+		return leastMinFree
+	}
+	return min(max(all/minFreeShare, leastMinFree), mostMinFree)
+}
+
+// looksPerSecond is how often the disk is looked at: at full speed it must not fill up from the watermark between two.
+const looksPerSecond = 5
+
+// keep looks after the disk five times a second, after the outbox once, and after badger's value log every five minutes.
 func (s *Raft) keep(ctx context.Context) {
 	tick := time.NewTicker(s.cfg.second)
 	defer tick.Stop()
+	look := time.NewTicker(s.cfg.second / looksPerSecond)
+	defer look.Stop()
 	tidy := time.NewTicker(5 * time.Minute)
 	defer tidy.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-look.C:
 			s.checkDisk()
+		case <-tick.C:
 			s.trimOverdue(ctx)
 		case <-tidy.C:
 			s.tidy()
@@ -45,7 +70,8 @@ func (s *Raft) checkDisk() {
 		s.log.Warn("free disk space is not known", "dir", s.cfg.Dir, "err", err)
 		return
 	}
-	low := free < s.cfg.MinFree
+	s.diskFree.Store(free)
+	low := free < s.minFree
 	if s.low.Swap(low) == low {
 		return
 	}
@@ -53,7 +79,14 @@ func (s *Raft) checkDisk() {
 	if low {
 		level = slog.LevelError
 	}
-	s.log.Log(context.Background(), level, "disk watermark", "dir", s.cfg.Dir, "free_bytes", free, "min_bytes", s.cfg.MinFree, "writes_refused", low)
+	s.log.Log(context.Background(), level, "disk watermark", "dir", s.cfg.Dir, "free_bytes", free, "min_bytes", s.minFree, "writes_refused", low)
+}
+
+// Stats implements Store.
+func (s *Raft) Stats() Stats {
+	st := s.replica.Stats()
+	st.DiskFree, st.DiskLow = s.diskFree.Load(), s.low.Load()
+	return st
 }
 
 // trimOverdue drops what is beyond the outbox's bounds, one log entry at a time (N2).

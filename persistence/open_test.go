@@ -359,10 +359,10 @@ func TestDiskLow(t *testing.T) {
 	free.Store(1 << 40)
 	cfg := raftConfigIn(t.TempDir())
 	cfg.free = func(string) (uint64, error) { return free.Load(), nil }
-	cfg.second = time.Hour // the test looks itself
+	cfg.second, cfg.MinFree = time.Hour, leastMinFree // the test looks itself
 	s := openRaft(t, cfg)
 	rev := putText(t, s, "a", "1")
-	free.Store(defaultMinFree - 1)
+	free.Store(leastMinFree - 1)
 	s.checkDisk()
 	k := Key{KindSetting, "a"}
 	put := Tx{If: []Cond{{k, rev}}, Put: []Put{{Key: k, Value: []byte("2")}}}
@@ -377,7 +377,7 @@ func TestDiskLow(t *testing.T) {
 	if _, err := s.Commit(t.Context(), Tx{If: []Cond{{k, rev}}, Del: []Key{k}}); err != nil {
 		t.Errorf("a deletion on a full disk: %v", err)
 	}
-	free.Store(defaultMinFree)
+	free.Store(leastMinFree)
 	s.checkDisk()
 	putText(t, s, "a", "2")
 }

@@ -40,6 +40,8 @@ type Raft struct {
 	present []byte // the cluster key that seals
 
 	term       atomic.Uint64 // the newest term that openTerm has opened
+	minFree    uint64        // watermark of the disk in bytes
+	diskFree   atomic.Uint64 // bytes, as last seen
 	low        atomic.Bool   // the disk is below its watermark
 	life       context.Context
 	end        context.CancelFunc
@@ -90,6 +92,7 @@ func (s *Raft) start(c *codec) error {
 	if err := s.dir.checkKey(c.seal); err != nil {
 		return err
 	}
+	s.minFree = s.cfg.watermark()
 	s.checkDisk()
 	hlog := newRaftLog(s.log)
 	w, err := wal.Open(s.dir.wal(), wal.WithLogger(hlog))

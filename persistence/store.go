@@ -167,4 +167,6 @@ type Stats struct {
 	OutboxDepth   int    // events that some publisher has not confirmed yet
 	OutboxDropped uint64 // of these, dropped beyond the bounds
 	Applied       node.Rev
+	DiskFree      uint64 // bytes free on the disk of the data folder; 0 = there is no disk
+	DiskLow       bool   // writes are refused for want of room
 }

@@ -56,6 +56,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	}
 	c.DataDir, c.Group = s.String("data_dir"), strings.ToLower(s.String("conductor_group"))
 	c.History = conductor.HistoryLimit{Keep: s.Int("node_history_max_entries"), Batch: s.Int("node_history_cleanup_batch_count"), Every: s.Duration("node_history_cleanup_interval")}
+	c.DiskMinFree = uint64(s.Int("disk_min_free_mb")) << 20 //nolint:gosec // at least 0
 	c.MaxWaiting = s.Int("max_waiting_requests")
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")

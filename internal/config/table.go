@@ -16,6 +16,7 @@ const (
 var Options = []Option{
 	{Key: "name", Kind: String, Help: "stable name of this conductor (default: the host's name)"},
 	{Key: "data_dir", Kind: String, Default: "ferrite-data", Help: "folder of log, state and cluster.key"},
+	{Key: "disk_min_free_mb", Kind: Int, Default: "0", Min: "0", Zero: "5 % of the disk, 64 to 2048", Help: "free space in MB below which changes are refused with 503; reads go on"},
 	{Key: "api_listen", Kind: String, Default: "127.0.0.1:6385", Help: "address of the API"},
 	{Key: "api_tls_cert", Kind: String, Help: "certificate file of the API (PEM); needs api_tls_key"},
 	{Key: "api_tls_key", Kind: String, Help: "key file of the API (PEM); needs api_tls_cert"},
