@@ -7,11 +7,15 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -365,5 +369,83 @@ func TestBodiesAreHeldWithinABudget(t *testing.T) {
 			continue
 		}
 		break
+	}
+}
+
+func TestLargeConfigdrivesAreForThoseWhoMaySignIn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, []byte(htpasswdLine(t, "ann", "eins")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(c *httpapi.Config) { c.HtpasswdFile = file })
+	w.seed()
+	addr := w.real()
+	body := `{"target":"active","configdrive":"!` + strings.Repeat("x", 3<<20) + `"}`
+	put := func(auth string) int {
+		k := dial(t, addr)
+		go k.send(fmt.Sprintf("PUT /v1/nodes/%s/states/provision HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Length: %d\r\n\r\n%s", sampleNode, auth, len(body), body))
+		status, _, _ := k.next()
+		return status
+	}
+	if status := put(basic("ann", "eins")); status != http.StatusBadRequest {
+		t.Errorf("ann's configdrive, which is none, is answered with %d", status)
+	}
+	for i := range 6 { // each is a guess like any other
+		if status := put(basic("ann", fmt.Sprint("guess", i))); status != http.StatusRequestEntityTooLarge {
+			t.Errorf("guess %d is answered with %d", i, status)
+		}
+	}
+	status, text, _ := dial(t, addr).send("GET /v1/nodes HTTP/1.1\r\nHost: h\r\n" + basic("ann", "guess6") + "\r\n\r\n").next()
+	if status != http.StatusTooManyRequests {
+		t.Errorf("after those, another is answered with %d %s", status, text)
+	}
+}
+
+func TestTLSConnectionsAreCountedAndGivenBack(t *testing.T) {
+	borrowed := httptest.NewTLSServer(http.NotFoundHandler()) // its certificate is what is wanted
+	defer borrowed.Close()
+	w := newWorld(t, short, func(c *httpapi.Config) {
+		c.Limits.HeldBytes = 0
+		c.TLS = &tls.Config{Certificates: borrowed.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	addr := w.real()
+	opened := func() (*client, int) {
+		c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's certificate
+		if err != nil {
+			return nil, 0
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(patience))
+		k := &client{t: t, Conn: c, in: bufio.NewReader(c)}
+		status, _, _ := k.send(get).next()
+		return k, status
+	}
+	var all []*client
+	for i := range 18 {
+		k, status := opened()
+		if status != http.StatusOK {
+			t.Fatalf("connection %d is answered with %d", i, status)
+		}
+		all = append(all, k)
+	}
+	if _, status := opened(); status != 0 {
+		t.Errorf("one too many is answered with %d", status)
+	}
+	if status, _, _ := all[0].send(post("[" + strings.Repeat("0,", 300_000) + "0]")).next(); status != http.StatusBadRequest {
+		t.Errorf("a body of too many values is answered with %d", status)
+	}
+	if status, _, _ := all[0].send(get).next(); status != http.StatusOK {
+		t.Errorf("the request behind it is answered with %d", status)
+	}
+	for _, k := range all {
+		_ = k.Close()
+	}
+	for end := time.Now().Add(patience); ; {
+		if _, status := opened(); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("closed connections still count")
+		}
 	}
 }

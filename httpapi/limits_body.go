@@ -67,7 +67,7 @@ func (s *Server) judge(h *fasthttp.RequestHeader) string {
 	if chunked || length <= freeBytes {
 		return ""
 	}
-	if length > maxBody && length > s.bodyLimit(h) {
+	if length > most(h) {
 		return "size"
 	}
 	if !s.gate.budget.room(int64(length)) {
@@ -86,11 +86,26 @@ func headed(h *fasthttp.RequestHeader, name string) bool {
 	return false
 }
 
-// bodyLimit is how large the body of a request may be. Only who may sign in may send a large configdrive.
-func (s *Server) bodyLimit(h *fasthttp.RequestHeader) int {
+// most is how large the body of a request may be at all.
+func most(h *fasthttp.RequestHeader) int {
 	if h.IsPut() && provisions(string(h.RequestURI())) {
-		if user, password, err := credentials(string(h.Peek("Authorization"))); s.auth == nil || err == nil && s.auth.check(user, password) {
-			return maxProvisionBody
+		return maxProvisionBody
+	}
+	return maxBody
+}
+
+// bodyLimit is how large the body of this request may be: only who may sign in may send a large configdrive. Passwords
+// tried so count as tries.
+func (r *request) bodyLimit() int {
+	h := &r.ctx.Request.Header
+	limit := most(h)
+	length := h.ContentLength()
+	if limit == maxBody || r.s.auth == nil || length >= 0 && length <= maxBody {
+		return limit
+	}
+	if user, password, err := credentials(string(h.Peek("Authorization"))); err == nil {
+		if ok, _ := r.s.auth.from(remote(r.ctx), user, password); ok {
+			return limit
 		}
 	}
 	return maxBody
@@ -110,8 +125,9 @@ func (r *request) readBody() error {
 	if why := h.Peek(refused); len(why) > 0 {
 		err = refusals[string(why)]
 	} else if r.ctx.Request.IsBodyStream() {
-		r.body, err = r.collect(r.ctx.RequestBodyStream(), r.body[:0], r.s.bodyLimit(h))
-		if err == nil {
+		if limit := r.bodyLimit(); h.ContentLength() > limit {
+			err = refusals["size"]
+		} else if r.body, err = r.collect(r.ctx.RequestBodyStream(), r.body[:0], limit); err == nil {
 			r.ctx.Request.SetBodyRaw(r.body)
 		}
 	}
@@ -161,7 +177,7 @@ func (r *request) checkBody() error {
 	if len(body) == 0 {
 		return nil
 	}
-	if len(body) > maxBody && len(body) > r.s.bodyLimit(&r.ctx.Request.Header) {
+	if len(body) > most(&r.ctx.Request.Header) {
 		return refusals["size"]
 	}
 	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {

@@ -204,11 +204,12 @@ func (g *gate) refuse(raw net.Conn, text string) {
 // discard reads what the client still sends: a connection closed over unread bytes is reset, and the client would not
 // see its answer.
 func discard(c net.Conn) {
-	half, ok := c.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(discardTime)) != nil {
-		return
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
 	}
-	_, _ = io.CopyN(io.Discard, c, maxDiscard)
+	if c.SetReadDeadline(time.Now().Add(discardTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c, maxDiscard)
+	}
 }
 
 // Write remembers whether the client takes what it is sent.
