@@ -11,7 +11,7 @@ import (
 
 // internal answers what is not Ironic's: health and metrics, without auth and version headers.
 func (s *Server) internal(ctx *fasthttp.RequestCtx) bool {
-	switch string(ctx.Path()) {
+	switch string(ctx.URI().PathOriginal()) { // as sent: a proxy that hides /metrics hides it all
 	case "/healthz":
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok\n")

@@ -95,7 +95,7 @@ func post(body string, headers ...string) string {
 const get = "GET /v1/nodes HTTP/1.1\r\nHost: h\r\n\r\n"
 
 func TestHostileRequestsAreRefusedInIronicsForm(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *httpapi.Config) { c.Metrics = http.NotFoundHandler() })
 	w.seed()
 	addr := w.real()
 	var zip bytes.Buffer
