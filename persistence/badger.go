@@ -32,7 +32,7 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	o.Logger = badgerLog{log}
 	db, err := badger.Open(o)
 	if err != nil {
-		return nil, fmt.Errorf("the state in %s cannot be opened, it may be damaged: %w", dir, err)
+		return nil, cannotOpen("state", dir, err)
 	}
 	return &badgerKV{db: db}, nil
 }

@@ -6,6 +6,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Conflict says that a condition did not hold: the record moved on. Cur is the record as it is; Cur.Rev 0 = absent.
@@ -35,3 +36,21 @@ var (
 	ErrCompacted   = errors.New("the log no longer reaches back that far: read everything and watch anew")
 	ErrClosed      = errors.New("the store is closed")
 )
+
+// cannotOpen words why a part of the data folder cannot be opened: what the system lacks is no damage.
+func cannotOpen(what, dir string, err error) error {
+	advice := "it may be damaged: restore a backup, or keep a copy and ask"
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		advice = "its disk is full: make room"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		advice = "the process may not open enough files: raise the limit (ulimit -n, LimitNOFILE)"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		advice = "this user may not: look at owner and mode"
+	case errors.Is(err, syscall.EROFS):
+		advice = "its disk is mounted read-only: choose another --data-dir"
+	case errors.Is(err, syscall.EIO):
+		advice = "its disk fails: look at the system's log"
+	}
+	return fmt.Errorf("the %s in %s cannot be opened (%s): %w", what, dir, advice, err)
+}

@@ -97,7 +97,7 @@ func (s *Raft) start(c *codec) error {
 	hlog := newRaftLog(s.log)
 	w, err := wal.Open(s.dir.wal(), wal.WithLogger(hlog))
 	if err != nil {
-		return fmt.Errorf("the log in %s cannot be opened, it may be damaged: %w", s.dir.wal(), err)
+		return cannotOpen("log", s.dir.wal(), err)
 	}
 	s.logs = guarded{logStore: w, fail: s.fail}
 	if s.cfg.wrap != nil {
