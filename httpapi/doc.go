@@ -24,7 +24,8 @@
 // No client can make the API hold more than these. Config.Limits changes the first eight; a client cannot know the others,
 // so they are fixed. Refusals have Ironic's error form; each 503 has Retry-After.
 //
-//	Limits.Connections   8192    open at once; the one idle for longest makes room, or the new one gets 503
+//	Limits.Connections   8192    open at once, or half of the process's descriptors where that is less; the one idle for
+//	                             longest makes room, or the new one gets 503
 //	Limits.PerAddress    2048    open at once from one IPv4 address or IPv6 /64; then 503
 //	Limits.HeldBytes     256 MB  bodies, what they parse to, and answers; then 503, before the body is read. One address
 //	                             may hold half. The first 16 KB of each are free, so that small requests go on

@@ -3,12 +3,15 @@
 
 package httpapi
 
-import "time"
+import (
+	"syscall"
+	"time"
+)
 
 // Limits bound what clients can make the API hold. A zero field is its default; the package documentation lists them
 // all, with the answer that a client gets beyond each.
 type Limits struct {
-	Connections   int           // open at once; 0 = 8192
+	Connections   int           // open at once; 0 = 8192, at most half of the process's file descriptors
 	PerAddress    int           // open at once from one address (IPv6: one /64); 0 = 2048
 	HeldBytes     int64         // bodies, their parsed form and answers held at once, in bytes; 0 = 256 MB
 	Working       int           // requests at once that read the store or parse a body; 0 = 64
@@ -35,7 +38,7 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	set(&l.Connections, 8192)
+	set(&l.Connections, min(8192, descriptors()/2))
 	set(&l.PerAddress, 2048)
 	set(&l.HeldBytes, 256<<20)
 	set(&l.Working, 64)
@@ -44,6 +47,15 @@ func (l Limits) withDefaults() Limits {
 	set(&l.WriteTimeout, 60*time.Second)
 	set(&l.IdleTimeout, 120*time.Second)
 	return l
+}
+
+// descriptors is how many files the process may open; the store and the BMCs need theirs whatever clients do.
+func descriptors() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil || l.Cur > 1<<20 {
+		return 1 << 20
+	}
+	return int(l.Cur) //nolint:gosec // at most 1<<20
 }
 
 // set gives v its default if it has no value.

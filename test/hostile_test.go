@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,6 +165,28 @@ func TestHostileConnectionsLeaveOthersServedAndNothingBehind(t *testing.T) {
 	s.p.signal(syscall.SIGTERM)
 	if code := s.p.exit(); code != 0 {
 		t.Errorf("exit %d", code)
+	}
+}
+
+func TestClientsLeaveDescriptorsToTheStore(t *testing.T) {
+	manyFiles(t, 2000)
+	script := filepath.Join(t.TempDir(), "few")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nulimit -n 400 && exec "+binary+" \"$@\"\n"), 0o700); err != nil { //nolint:gosec // must be run
+		t.Fatal(err)
+	}
+	s := &site{t: t, dir: t.TempDir(), bin: script}
+	s.api = fmt.Sprintf("http://127.0.0.1:%d", freePort(t, "tcp"))
+	s.nats = fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
+	s.start()
+	before := s.p.descriptors()
+	s.idle("127.0.0.2", 600) // each is answered: the longest idle make room
+	if n := s.p.descriptors(); n > before+200 {
+		t.Errorf("%d descriptors are open, %d at the start: wanted at most 200 more, half of what it may have", n, before)
+	}
+	for i := range 20 {
+		if code, doc := s.call("POST", "/v1/nodes", map[string]any{"driver": "fake-hardware"}); code != http.StatusCreated {
+			t.Fatalf("write %d is answered with %d %v", i, code, doc)
+		}
 	}
 }
 
