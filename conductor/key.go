@@ -59,7 +59,7 @@ func folderKey(dir string) ([]byte, error) {
 	}
 	if entries, err := os.ReadDir(dir); err == nil {
 		for _, e := range entries {
-			if e.IsDir() {
+			if e.IsDir() && e.Name() != "lost+found" { // the root of a file system of its own
 				return nil, fmt.Errorf("%s is missing, but the folder holds data sealed with it: give the key by --cluster-key-file", file)
 			}
 		}

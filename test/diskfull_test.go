@@ -14,8 +14,16 @@ import (
 	"testing"
 )
 
-// smallDisk makes a site whose data folder is on a disk of its own, seen by that process alone.
+// smallDisk makes a site whose data folder is on a small disk of its own, in memory.
 func smallDisk(t *testing.T, size string, args ...string) *site {
+	t.Helper()
+	s := ownDisk(t, "mount -t tmpfs -o size="+size+" none", args...)
+	s.start()
+	return s
+}
+
+// ownDisk makes a site whose data folder is on what a command mounts there, seen by that process alone.
+func ownDisk(t *testing.T, mount string, args ...string) *site {
 	t.Helper()
 	if out, err := exec.Command("unshare", "-m", "true").CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED: a mount namespace of its own needs root: %v %s", err, out)
@@ -25,12 +33,11 @@ func smallDisk(t *testing.T, size string, args ...string) *site {
 		api: fmt.Sprintf("http://127.0.0.1:%d", freePort(t, "tcp")), nats: fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp")),
 	}
 	wrapper := filepath.Join(t.TempDir(), "ferrite-on-small-disk")
-	script := fmt.Sprintf("#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs -o size=%s none %s && exec \"$0\" \"$@\"' %s \"$@\"\n", size, s.dir, binary)
+	script := fmt.Sprintf("#!/bin/sh\nexec unshare -m sh -c '%s %s && exec \"$0\" \"$@\"' %s \"$@\"\n", mount, s.dir, binary)
 	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s.bin = wrapper
-	s.start()
 	return s
 }
 
