@@ -138,14 +138,14 @@ func (d *durability) check(w *client) {
 func (d *durability) told() {
 	t := d.t
 	t.Helper()
-	last := map[string]int64{}
+	last, seen := map[string]int64{}, map[string]bool{}
+	newest, read := [2]uint64{}, 0
 	pending := func() string {
 		d.heard.mu.Lock()
-		defer d.heard.mu.Unlock()
-		clear(last)
-		seen := map[string]bool{}
-		newest := [2]uint64{}
-		for _, m := range d.heard.all {
+		all := d.heard.all
+		d.heard.mu.Unlock()
+		for ; read < len(all); read++ {
+			m := all[read]
 			var at [2]uint64
 			place := m.Header.Get("Ferrite-Rev")
 			if _, err := fmt.Sscanf(place, "%d.%d", &at[0], &at[1]); err != nil {

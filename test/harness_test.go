@@ -286,11 +286,15 @@ func (s *site) listen() *heard {
 	}
 	s.t.Cleanup(nc.Close)
 	h := &heard{}
-	if _, err := nc.Subscribe("ironic_versioned_notifications.>", func(m *nats.Msg) {
+	sub, err := nc.Subscribe("ironic_versioned_notifications.>", func(m *nats.Msg) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.all = append(h.all, m)
-	}); err != nil {
+	})
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1) // a slow test must not drop what was told
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
