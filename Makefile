@@ -7,7 +7,7 @@ UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
 # ipmipower and ipmiping are in /usr/sbin, which a plain user's PATH does not have.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run build test deps check lint race stories golden fuzz bench tidy
+.PHONY: run build test deps check lint race stories golden fuzz bench tidy deb alerts
 
 run: ## the main job at work: a conductor, a simulated fleet, a URL to open
 	@echo "Building Ferrite; the first build takes about two minutes."
@@ -57,3 +57,17 @@ bench: build
 
 tidy:
 	$(GO) mod tidy
+
+VERSION = $(shell $(BIN) version | sed -n 's/.*\b\([0-9]\+\.[0-9]\+\.[0-9]\+\).*/\1/p' | head -1)
+NFPM ?= $(GO) run github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.43.0
+
+deb: build ## a Debian package in bin/
+	mkdir -p bin/completion
+	$(BIN) completion bash > bin/completion/ferrite.bash
+	$(BIN) completion zsh > bin/completion/_ferrite
+	$(BIN) completion fish > bin/completion/ferrite.fish
+	VERSION=$(VERSION) ARCH=$(shell $(GO) env GOARCH) $(NFPM) package --config packaging/nfpm.yaml --packager deb --target bin/
+
+alerts: ## check the alert rules (promtool: apt-get install prometheus)
+	promtool check rules packaging/prometheus/alerts.yaml
+	promtool test rules packaging/prometheus/alerts_test.yaml
