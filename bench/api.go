@@ -130,7 +130,7 @@ func (x apiCase) ask(client *http.Client, base string, node, i int) error {
 	if err != nil {
 		return err
 	}
-	defer r.Body.Close() //nolint:errcheck // read whole below
+	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	if err == nil && r.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s: %.200s", path, r.Status, b)

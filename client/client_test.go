@@ -198,7 +198,7 @@ func TestErrorForms(t *testing.T) {
 }
 
 func TestListWalksAllPagesAndDropsTheHostOfNext(t *testing.T) {
-	s := newService(t, func(n int, r *http.Request) (int, string) {
+	s := newService(t, func(n int, _ *http.Request) (int, string) {
 		if n < 3 {
 			return 200, fmt.Sprintf(`{"nodes":[{"uuid":"a%d"},{"uuid":"b%d"}],"next":"http://behind.a.proxy:1/v1/nodes?limit=2&provision_state=active&marker=b%d"}`, n, n, n)
 		}
@@ -219,8 +219,10 @@ func TestListWalksAllPagesAndDropsTheHostOfNext(t *testing.T) {
 	for _, r := range s.requests() {
 		uris = append(uris, r.uri)
 	}
-	want := []string{"/v1/nodes?fields=uuid%2Cprovision_state&limit=2&provision_state=active&sort_dir=desc&sort_key=uuid",
-		"/v1/nodes?limit=2&provision_state=active&marker=b1", "/v1/nodes?limit=2&provision_state=active&marker=b2"}
+	want := []string{
+		"/v1/nodes?fields=uuid%2Cprovision_state&limit=2&provision_state=active&sort_dir=desc&sort_key=uuid",
+		"/v1/nodes?limit=2&provision_state=active&marker=b1", "/v1/nodes?limit=2&provision_state=active&marker=b2",
+	}
 	if !reflect.DeepEqual(uris, want) {
 		t.Errorf("asked %v, wanted %v", uris, want)
 	}
@@ -308,13 +310,16 @@ func TestWait(t *testing.T) {
 		{"through a transient state", prov, []string{
 			`{"provision_state":"cleaning","target_provision_state":"available","reservation":"c1"}`,
 			`{"provision_state":"available","reservation":"c1"}`,
-			`{"provision_state":"available","reservation":null,"target_provision_state":null}`}, 3, ""},
+			`{"provision_state":"available","reservation":null,"target_provision_state":null}`,
+		}, 3, ""},
 		{"a last_error under way does not stop it", prov, []string{
-			`{"provision_state":"cleaning","target_provision_state":"available","last_error":"a step was slow"}`, `{"provision_state":"available"}`}, 2, ""},
+			`{"provision_state":"cleaning","target_provision_state":"available","last_error":"a step was slow"}`, `{"provision_state":"available"}`,
+		}, 2, ""},
 		{"rest elsewhere with last_error", prov, []string{`{"provision_state":"enroll","last_error":"no answer from 127.1.0.1"}`}, 1, "no answer from 127.1.0.1"},
 		{"failed state", prov, []string{`{"provision_state":"clean failed","target_provision_state":"available"}`}, 1, `"clean failed"`},
 		{"power arrives", power, []string{
-			`{"power_state":"power off","target_power_state":"power on","reservation":"c1"}`, `{"power_state":"power on","reservation":"c1"}`, `{"power_state":"power on"}`}, 3, ""},
+			`{"power_state":"power off","target_power_state":"power on","reservation":"c1"}`, `{"power_state":"power on","reservation":"c1"}`, `{"power_state":"power on"}`,
+		}, 3, ""},
 		{"power fails", power, []string{`{"power_state":"power off","target_power_state":"power on"}`, `{"power_state":"power off","last_error":"BMC said no"}`}, 2, "BMC said no"},
 	}
 	for _, tc := range cases {
@@ -331,7 +336,7 @@ func TestWait(t *testing.T) {
 	}
 	t.Run("until the context ends", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
-		s := newService(t, func(n int, _ *http.Request) (int, string) { return 200, `{"provision_state":"cleaning"}` })
+		s := newService(t, func(int, *http.Request) (int, string) { return 200, `{"provision_state":"cleaning"}` })
 		go func() {
 			for len(s.requests()) < 2 {
 				time.Sleep(time.Millisecond)

@@ -69,8 +69,10 @@ func (f fault) text() string {
 // readError reads the forms A (error_message is a string that holds JSON with faultstring), B (the same with
 // description), C (error.message) and D (flat). Anything else is quoted as it is.
 func readError(method, path string, r *http.Response, body []byte) error {
-	e := &Error{Method: method, Path: path, Status: r.StatusCode, RequestID: r.Header.Get(headerRequest),
-		MinVersion: r.Header.Get(headerMinVersion), MaxVersion: r.Header.Get(headerMaxVersion)}
+	e := &Error{
+		Method: method, Path: path, Status: r.StatusCode, RequestID: r.Header.Get(headerRequest),
+		MinVersion: r.Header.Get(headerMinVersion), MaxVersion: r.Header.Get(headerMaxVersion),
+	}
 	var outer struct {
 		fault
 		ErrorMessage json.RawMessage `json:"error_message"`

@@ -120,7 +120,9 @@ func (m *Membership) SetDraining(yes bool) error {
 }
 
 // Leave says good-bye, so that nobody has to find out, and ends.
-func (m *Membership) Leave(wait time.Duration) error { return errors.Join(m.list.Leave(wait), m.Close()) }
+func (m *Membership) Leave(wait time.Duration) error {
+	return errors.Join(m.list.Leave(wait), m.Close())
+}
 
 // Close ends without a word, as a crash does.
 func (m *Membership) Close() error {

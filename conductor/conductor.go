@@ -135,8 +135,10 @@ func (c *Conductor) open() error {
 			return err
 		}
 	}
-	store, err := persistence.Open(persistence.Config{Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
-		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep, MinFree: c.cfg.DiskMinFree})
+	store, err := persistence.Open(persistence.Config{
+		Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
+		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep, MinFree: c.cfg.DiskMinFree,
+	})
 	if err != nil {
 		return err
 	}

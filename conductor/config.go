@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"time"
 
 	"ferrite/actors"
@@ -81,11 +82,16 @@ func Defaults() Config {
 	}
 }
 
+// hostName is what clients and notifications can name a conductor by.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,254})$`)
+
 // Validate names the setting that cannot be.
 func (c Config) Validate() error {
 	switch {
 	case c.Name == "":
 		return fmt.Errorf("name is empty: wanted this conductor's stable name")
+	case !hostName.MatchString(c.Name):
+		return fmt.Errorf("name is %q: wanted letters, digits, dots, - and _, 255 at most, like a host's name", c.Name)
 	case c.DataDir == "":
 		return fmt.Errorf("data_dir is empty: wanted a folder for log and state")
 	case c.AuthStrategy != "noauth" && c.AuthStrategy != "http_basic":

@@ -37,7 +37,7 @@ func (e *endpoints) run(ctx context.Context) error {
 		err := e.follow(ctx, from)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // its own end
 		case !errors.Is(err, persistence.ErrCompacted):
 			return err
 		}

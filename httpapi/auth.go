@@ -168,12 +168,12 @@ func (h *htpasswd) key(user, password string, hash []byte) (out [32]byte) {
 func credentials(header string) (user, password string, err error) {
 	scheme, value, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "basic") {
-		return "", "", fmt.Errorf("Unsupported authorization type: %s", scheme) //nolint:staticcheck // for clients, as Ironic words it
+		return "", "", fmt.Errorf("Unsupported authorization type: %s", scheme) // for clients, as Ironic words it
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
 	user, password, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok {
-		return "", "", errors.New("Could not decode authorization header") //nolint:staticcheck // for clients, as Ironic words it
+		return "", "", errors.New("Could not decode authorization header") // for clients, as Ironic words it
 	}
 	return user, password, nil
 }

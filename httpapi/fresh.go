@@ -35,6 +35,8 @@ func (s *Server) fresh(r *request) error {
 		r.header(HeaderStale, strconv.Itoa(int(blind/time.Second)))
 		return nil
 	}
-	return &node.Error{Op: "read", Kind: node.Unavailable, Err: err,
-		Text: "The answer cannot be confirmed now: wanted a quorum of the log within " + s.cfg.ReadWait.String() + ". Try again"}
+	return &node.Error{
+		Op: "read", Kind: node.Unavailable, Err: err,
+		Text: "The answer cannot be confirmed now: wanted a quorum of the log within " + s.cfg.ReadWait.String() + ". Try again",
+	}
 }

@@ -39,8 +39,10 @@ type gate struct {
 }
 
 func newGate(cfg Config) *gate {
-	g := &gate{limits: cfg.Limits, secure: cfg.TLS != nil, budget: newBudget(cfg.Limits.HeldBytes), log: cfg.Logger,
-		telling: make(chan struct{}, maxRefusing), from: map[netip.Addr]int{}}
+	g := &gate{
+		limits: cfg.Limits, secure: cfg.TLS != nil, budget: newBudget(cfg.Limits.HeldBytes), log: cfg.Logger,
+		telling: make(chan struct{}, maxRefusing), from: map[netip.Addr]int{},
+	}
 	return g
 }
 

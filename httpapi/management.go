@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -120,7 +121,7 @@ func showBootDevices(r *request) error {
 
 // asRefusal makes a driver's error a refusal (400) unless it says itself what it is.
 func asRefusal(err error) error {
-	if e, ok := err.(*node.Error); ok {
+	if e := (*node.Error)(nil); errors.As(err, &e) {
 		return e
 	}
 	return refuse(node.Unsupported, "%s", err)

@@ -155,6 +155,7 @@ func neededString(args map[string]any, name string) (string, error) {
 // do hands a message to the owner of a node.
 func (r *request) do(nodeUUID string, m node.Msg) (any, error) {
 	r.node = nodeUUID
+	r.tell(asked(m)...)
 	r.leave()
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
 	defer cancel()

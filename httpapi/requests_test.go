@@ -114,7 +114,8 @@ func TestMessages(t *testing.T) {
 		{"PUT", "/nodes/" + sampleNode + "/states/power/", `{"target":"power on","timeout":null}`, 202, "/v1/nodes/" + sampleNode + "/states", node.SetPower{Target: node.PowerOn}},
 		{"PUT", id + "/states/provision", `{"target":"manage"}`, 202, id + "/states", node.SetProvision{Verb: "manage"}},
 		{"PUT", id + "/states/provision", `{"target":"active","configdrive":{"meta_data":{}},"deploy_steps":[{"interface":"bios","step":"x","args":{"a":1},"priority":80}]}`, 202, id + "/states", node.SetProvision{
-			Verb: "active", Configdrive: map[string]any{"meta_data": map[string]any{}}, DeploySteps: []node.StepSpec{{Interface: "bios", Step: "x", Priority: 80, Args: map[string]any{"a": 1.0}}}}},
+			Verb: "active", Configdrive: map[string]any{"meta_data": map[string]any{}}, DeploySteps: []node.StepSpec{{Interface: "bios", Step: "x", Priority: 80, Args: map[string]any{"a": 1.0}}},
+		}},
 		{"PUT", id + "/states/provision", `{"target":"rebuild","configdrive":"https://x/y"}`, 202, id + "/states", node.SetProvision{Verb: "rebuild", Configdrive: "https://x/y"}},
 		{"PUT", id + "/states/provision", `{"target":"clean","clean_steps":[{"interface":"bios","step":"x","args":{"a":1}}],"disable_ramdisk":"true"}`, 202, id + "/states", node.SetProvision{Verb: "clean", CleanSteps: step, DisableRamdisk: true}},
 		{"PUT", id + "/states/provision", `{"target":"service","service_steps":[{"interface":"bios","step":"x","args":{"a":1}}]}`, 202, id + "/states", node.SetProvision{Verb: "service", ServiceSteps: step}},

@@ -36,7 +36,7 @@ var mac = regexp.MustCompile(`^[0-9a-f]{2}(:[0-9a-f]{2}){5}$`)
 func NormalizeMAC(address string) (string, error) {
 	a := strings.ToLower(address)
 	if !mac.MatchString(a) {
-		return "", fmt.Errorf("Expected a MAC address but received %q: wanted six pairs of hexadecimal digits with colons, like 52:54:00:cf:2d:31", address) //nolint:staticcheck // a text for clients, as Ironic words it
+		return "", fmt.Errorf("Expected a MAC address but received %q: wanted six pairs of hexadecimal digits with colons, like 52:54:00:cf:2d:31", address) // a text for clients, as Ironic words it
 	}
 	return a, nil
 }

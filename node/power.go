@@ -74,7 +74,7 @@ func (s *step) openPower(target PowerState, timeout time.Duration, sync bool) {
 	if !sync {
 		s.notice(Notice{Action: "power_set", Status: Start, ToPower: target, Node: s.snap()})
 	}
-	s.open(Intent{Verb: VerbPower, Target: target, Timeout: timeout, Sync: sync}, powerEffect(n, target, firstPhase(n, target), timeout))
+	s.open(Intent{Verb: VerbPower, Target: target, Timeout: timeout, Sync: sync}, powerEffect(target, firstPhase(n, target), timeout))
 }
 
 // firstPhase is where a power target begins; a reboot goes on to phase "on".
@@ -94,7 +94,7 @@ func firstPhase(n *Node, target PowerState) string {
 }
 
 // powerEffect is what a phase of a power action does. A chassis reset is the one that cannot be repeated (S12).
-func powerEffect(n *Node, target PowerState, phase string, timeout time.Duration) Effect {
+func powerEffect(target PowerState, phase string, timeout time.Duration) Effect {
 	e := Effect{Kind: DrivePower, Phase: phase, Class: Repeat, Read: true, Timeout: timeout}
 	switch phase {
 	case "on":
@@ -129,9 +129,9 @@ func (s *step) powerDone(m Done) (Decision, error) {
 	case m.Err != "":
 		s.powerFailed(target, fmt.Sprintf("Failed to change power state to '%s' by '%s': %s", target.Final(), target, m.Err))
 	case target.IsReboot() && (i.Phase == "off" || i.Phase == "soft off"):
-		s.next(powerEffect(n, target, "on", i.Timeout))
+		s.next(powerEffect(target, "on", i.Timeout))
 	case i.Phase == "reset":
-		s.next(powerEffect(n, target, "reset wait", i.Timeout))
+		s.next(powerEffect(target, "reset wait", i.Timeout))
 	default:
 		if m.Already && !target.IsReboot() {
 			n.LastError = ""

@@ -233,10 +233,21 @@ func (l *life) request(t *rapid.T) {
 // requests are what a client may ask for.
 var requests = func() []Msg {
 	out := []Msg{
-		SetBootDevice{Device: "pxe"}, SetBootDevice{Device: "disk", Persistent: true}, InjectNMI{}, Activated{},
-		SetMaintenance{On: true, Reason: "r"}, SetMaintenance{}, SetConsole{Enabled: true}, SetConsole{},
-		SetTraits{Traits: []string{"CUSTOM_A"}}, SetTraits{}, SetTraits{Remove: "CUSTOM_A"}, SetTraits{Add: "CUSTOM_B"},
-		SetRaidConfig{Config: map[string]any{"logical_disks": []any{}}}, SetBootMode{"uefi"}, SetSecureBoot{true},
+		SetBootDevice{Device: "pxe"},
+		SetBootDevice{Device: "disk", Persistent: true},
+		InjectNMI{},
+		Activated{},
+		SetMaintenance{On: true, Reason: "r"},
+		SetMaintenance{},
+		SetConsole{Enabled: true},
+		SetConsole{},
+		SetTraits{Traits: []string{"CUSTOM_A"}},
+		SetTraits{},
+		SetTraits{Remove: "CUSTOM_A"},
+		SetTraits{Add: "CUSTOM_B"},
+		SetRaidConfig{Config: map[string]any{"logical_disks": []any{}}},
+		SetBootMode{"uefi"},
+		SetSecureBoot{true},
 	}
 	for _, p := range []PowerState{PowerOn, PowerOff, Rebooting, SoftRebooting, SoftPowerOff, "nonsense"} {
 		out = append(out, SetPower{Target: p})

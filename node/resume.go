@@ -54,7 +54,7 @@ func (s *step) effectAgain() (Effect, error) {
 	i := s.n.Intent
 	switch i.Verb {
 	case VerbPower:
-		e := powerEffect(s.n, i.Target, i.Phase, i.Timeout)
+		e := powerEffect(i.Target, i.Phase, i.Timeout)
 		e.Read = true
 		return e, nil
 	case VerbBoot:

@@ -117,9 +117,11 @@ func fullNode() *node.Node {
 }
 
 func fullPort() *inventory.Port {
-	return &inventory.Port{UUID: "u", NodeUUID: "n", Address: "52:54:00:00:00:01", Name: "eth0", Description: "d", Vendor: "v", Category: "c",
+	return &inventory.Port{
+		UUID: "u", NodeUUID: "n", Address: "52:54:00:00:00:01", Name: "eth0", Description: "d", Vendor: "v", Category: "c",
 		PhysicalNetwork: "net", PortgroupUUID: "pg", Extra: map[string]any{"vif": "x"}, LocalLinkConnection: map[string]any{"port_id": "1"},
-		PXEEnabled: true, IsSmartNIC: true, DynamicPortgroup: true, CreatedAt: at, UpdatedAt: at}
+		PXEEnabled: true, IsSmartNIC: true, DynamicPortgroup: true, CreatedAt: at, UpdatedAt: at,
+	}
 }
 
 func notice(object, action string, s node.Status, full bool) node.Notice {
@@ -272,8 +274,10 @@ func TestValues(t *testing.T) {
 		"name": "rack1", "owner": "p", "lessee": "l", "power_state": "power on", "target_power_state": "power off", "provision_state": "deploying",
 		"target_provision_state": "active", "created_at": "2016-01-26T20:41:03Z", "traits": []any{"CUSTOM_A", "CUSTOM_B"}, "fault": "power failure",
 		"chassis_uuid": "b", "maintenance_reason": "why", "protected_reason": "pr", "retired_reason": "rr", "description": "d", "conductor_group": "g",
-		"driver_info": map[string]any{"ipmi_address": "10.0.0.1", "ipmi_password": "******",
-			"deep": map[string]any{"list": []any{map[string]any{"auth_token": "******", "x": 1.5}}}},
+		"driver_info": map[string]any{
+			"ipmi_address": "10.0.0.1", "ipmi_password": "******",
+			"deep": map[string]any{"list": []any{map[string]any{"auth_token": "******", "x": 1.5}}},
+		},
 		"instance_info": map[string]any{"image_url": "******", "image_source": "uuid", "root_gb": 10.0},
 		"properties":    map[string]any{"memory_mb": 4096.0, "cpu_arch": "x86_64"},
 		"extra":         map[string]any{"a": []any{nil, true, "x", 7.0, nil}},
@@ -283,8 +287,10 @@ func TestValues(t *testing.T) {
 		}
 	}
 	prov := data("node", "provision_set", node.Success)
-	for k, want := range map[string]any{"event": "done", "previous_provision_state": "deploying", "previous_target_provision_state": "active",
-		"driver_internal_info": map[string]any{"agent_secret_token": "******", "agent_version": "1"}} {
+	for k, want := range map[string]any{
+		"event": "done", "previous_provision_state": "deploying", "previous_target_provision_state": "active",
+		"driver_internal_info": map[string]any{"agent_secret_token": "******", "agent_version": "1"},
+	} {
 		if !reflect.DeepEqual(prov[k], want) {
 			t.Errorf("%s is %v, want %v", k, prov[k], want)
 		}

@@ -435,8 +435,10 @@ func run(t *testing.T, o *server.Options) *server.Server {
 
 // TestForbidden: a subject that the account may not publish to is not taken for confirmed, though the server answers.
 func TestForbidden(t *testing.T) {
-	s := run(t, &server.Options{Users: []*server.User{{Username: "u", Password: "p",
-		Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{DefaultTopic + ".>"}}}}}})
+	s := run(t, &server.Options{Users: []*server.User{{
+		Username: "u", Password: "p",
+		Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{DefaultTopic + ".>"}}},
+	}}})
 	feed := newOutbox()
 	feed.add(1)
 	p := New(Config{Feed: feed, Bus: connect(t, Link{URL: strings.Replace(s.ClientURL(), "nats://", "nats://u:p@", 1)})})

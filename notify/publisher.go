@@ -34,7 +34,7 @@ const (
 	cursorEvery = time.Second            // the cursor is committed at most this often (N2)
 	cursorWait  = 5 * time.Second        // for one commit of the cursor
 	lastWait    = time.Second            // for the commit of the cursor when Run ends
-	pauseMin    = 100 * time.Millisecond // first pause after a failure; each further one doubles
+	pauseLeast  = 100 * time.Millisecond // first pause after a failure; each further one doubles
 	pauseMax    = 5 * time.Second
 )
 
@@ -220,7 +220,7 @@ func (p *Publisher) failed(ctx context.Context, o *outage, err error) {
 	p.note(o, err)
 	pause := pauseMax
 	if o.tries <= 6 {
-		pause = min(pauseMin<<(o.tries-1), pauseMax)
+		pause = min(pauseLeast<<(o.tries-1), pauseMax)
 	}
 	pause = pause/2 + rand.N(pause/2)
 	woken := make(chan struct{})

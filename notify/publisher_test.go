@@ -298,7 +298,7 @@ func TestUnconfirmed(t *testing.T) {
 			t.Errorf("%d attempts, %d resets", len(bus.tries), bus.resets)
 		}
 		for i := 1; i < len(bus.tries); i++ {
-			most := min(pauseMax, pauseMin<<(i-1))
+			most := min(pauseMax, pauseLeast<<(i-1))
 			if gap := bus.tries[i].Sub(bus.tries[i-1]); gap < most/2 || gap > most {
 				t.Errorf("pause %d is %v, want %v to %v", i, gap, most/2, most)
 			}

@@ -390,6 +390,7 @@ func (r *replica) stale(k Kind) {
 		r.nodeTree = nil
 	case KindPort:
 		r.portTree = nil
+	default:
 	}
 }
 

@@ -227,7 +227,7 @@ func TestLongPrefix(t *testing.T) {
 	}
 	check := func(when string) {
 		left := 0
-		s.Scan(KindHistory, "", func(r Record) bool { left++; return true })
+		s.Scan(KindHistory, "", func(Record) bool { left++; return true })
 		if s.Len(KindHistory) != 1 || left != 1 {
 			t.Fatalf("%s: %d entries counted, %d left, wanted 1", when, s.Len(KindHistory), left)
 		}

@@ -23,10 +23,10 @@ func picture(t *testing.T, s *Raft) string {
 	for _, k := range []Kind{KindNode, KindPort, KindHistory, KindSetting} {
 		s.Scan(k, "", func(r Record) bool {
 			if n, ok := r.Value.(*node.Node); ok {
-				fmt.Fprintf(&b, "%d/%s @%d %s %v\n", k, r.Key.ID, r.Rev, n.Name, n.DriverInfo)
+				fmt.Fprintf(&b, "%d/%s @%d %s %v\n", k, r.ID, r.Rev, n.Name, n.DriverInfo)
 				return true
 			}
-			fmt.Fprintf(&b, "%d/%s @%d %s\n", k, r.Key.ID, r.Rev, r.Value)
+			fmt.Fprintf(&b, "%d/%s @%d %s\n", k, r.ID, r.Rev, r.Value)
 			return true
 		})
 	}

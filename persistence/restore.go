@@ -263,6 +263,7 @@ func (t *transplant) pair(key, value []byte, set func(key, value []byte) error) 
 		if _, replaced := t.cfg.Settings[k.ID]; replaced {
 			return nil
 		}
+	default:
 	}
 	if body, err = t.codec.encode(k, v); err != nil { // under the new key
 		return err
@@ -314,7 +315,7 @@ func (d folder) vacant() error {
 		return err
 	}
 	if d.whole() != nil {
-		return nil
+		return nil //nolint:nilerr // the rest of a killed restore
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" {

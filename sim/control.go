@@ -93,8 +93,10 @@ func (f *Fleet) handler() http.Handler {
 			b.mu.Unlock()
 		}
 		s := f.Stats()
-		reply(w, http.StatusOK, map[string]any{"bmcs": len(f.bmcs), "on": on, "off": len(f.bmcs) - on, "dead": dead, "sessions": f.Sessions(),
-			"packets_in": s.PacketsIn, "packets_out": s.PacketsOut, "commands": s.Commands, "repeats": s.Repeats, "auth_failures": s.AuthFailures, "drops": s.Drops})
+		reply(w, http.StatusOK, map[string]any{
+			"bmcs": len(f.bmcs), "on": on, "off": len(f.bmcs) - on, "dead": dead, "sessions": f.Sessions(),
+			"packets_in": s.PacketsIn, "packets_out": s.PacketsOut, "commands": s.Commands, "repeats": s.Repeats, "auth_failures": s.AuthFailures, "drops": s.Drops,
+		})
 	})
 	mux.HandleFunc("GET /bmcs/{i}", func(w http.ResponseWriter, r *http.Request) {
 		if b := f.named(w, r); b != nil {

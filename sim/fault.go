@@ -136,6 +136,7 @@ func (f *Fleet) spoil(fault Fault, out *udpbatch.Msg, delay time.Duration) (_ ti
 		if half {
 			out.Len(1 + f.rnd.Intn(len(out.Data())))
 		}
+	default: // they show in what is answered, not in how
 	}
 	return delay, true
 }

@@ -101,7 +101,7 @@ func TestSoftOffLag(t *testing.T) {
 	c := newConsole(t, f, 1, 17)
 	c.login()
 	c.want(0, 6, 0x3b, 4) // a session starts as user
-	c.want(0, 0, 2, 5) // soft off
+	c.want(0, 0, 2, 5)    // soft off
 	if d := c.want(0, 0, 1); d[0]&1 != 1 || f.BMC(1).Power() {
 		t.Errorf("status %#x, machine on %v: wanted a machine that is off and a BMC that says on", d[0], f.BMC(1).Power())
 	}

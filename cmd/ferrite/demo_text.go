@@ -56,10 +56,14 @@ func (d *demo) introduce(took time.Duration) {
 // tries are five commands for the real CLI, or for curl where it is missing.
 func (d *demo) tries() []try {
 	off, on := demoName(1%d.o.bmcs), demoName(0) // the second machine is off at first, the first one on
-	pull := try{fmt.Sprintf(`curl -s -X PUT http://%s/bmcs/0 -d '{"power":"off"}'`, d.fleet.ControlAddr()),
-		"pull the plug of " + on + ", which is on, behind the conductor's back"}
-	tail := try{self() + " notifications tail" + flagUnless("--nats-url", d.conductor.NATSURL(), "nats://127.0.0.1:4222"),
-		"watch the notifications (in a terminal of its own)"}
+	pull := try{
+		fmt.Sprintf(`curl -s -X PUT http://%s/bmcs/0 -d '{"power":"off"}'`, d.fleet.ControlAddr()),
+		"pull the plug of " + on + ", which is on, behind the conductor's back",
+	}
+	tail := try{
+		self() + " notifications tail" + flagUnless("--nats-url", d.conductor.NATSURL(), "nats://127.0.0.1:4222"),
+		"watch the notifications (in a terminal of its own)",
+	}
 	found := "what became of the record, within " + d.o.sync.String()
 	if cli := findCLI(); cli != "" {
 		return []try{

@@ -23,7 +23,7 @@ import (
 
 const nodeLong = `See and change nodes through a conductor's API.
 
-TARGETS are names or UUIDs, with host ranges: r[01-40]n[1-9], node[1,3,5-9], a[01-10],b3. Leading zeros are kept. Quote
+TARGETS are names or UUIDs, with host ranges: r[01-10]n[01-20], node[1,3,5-9], a[01-10],b3. Leading zeros are kept. Quote
 them, since the shell has ideas of its own about brackets.
 
 Environment:
@@ -41,8 +41,8 @@ func newNode() *cobra.Command {
 	a := &apiFlags{}
 	c := group("node", "See and change nodes, by name or host range", nodeLong,
 		"  ferrite node list --fold\n"+
-			"  ferrite node power on 'r[01-40]n[1-9]' --wait\n"+
-			"  ferrite node show r07n9",
+			"  ferrite node power on 'r[01-10]n[01-20]' --wait\n"+
+			"  ferrite node show r07n09",
 		newNodeList(a), newNodeShow(a), newNodePower(a), newNodeProvision(a), newNodeMaintenance(a), newNodeRelease(a))
 	f := c.PersistentFlags()
 	f.StringVar(&a.url, "api", cmp.Or(os.Getenv("FERRITE_API"), "http://127.0.0.1:6385"), "where the API is")
@@ -95,7 +95,7 @@ const maxTargets = 100_000
 // targets expands the host ranges of a command line.
 func targets(args []string) ([]string, error) {
 	if len(args) == 0 {
-		return nil, usageError{errors.New("no node is named: wanted names, UUIDs or host ranges like 'r[01-40]n[1-9]'")}
+		return nil, usageError{errors.New("no node is named: wanted names, UUIDs or host ranges like 'r[01-10]n[01-20]'")}
 	}
 	names, err := hostrange.Expand(strings.Join(args, ","), maxTargets)
 	if err != nil {

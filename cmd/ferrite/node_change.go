@@ -40,8 +40,8 @@ func newNodePower(a *apiFlags) *cobra.Command {
 
 Without --wait it ends when the conductor has accepted all: what is accepted is carried out, or shows in last_error.
 The exit code is 1 when any node failed.`,
-		Example: "  ferrite node power on r07n9\n" +
-			"  ferrite node power off 'r[01-40]n[1-9]' --wait --yes\n" +
+		Example: "  ferrite node power on r07n09\n" +
+			"  ferrite node power off 'r[01-10]n[01-20]' --wait --yes\n" +
 			"  ferrite node power soft-reboot 'node[1,3,5-9]' --wait --timeout 10m",
 		RunE: func(c *cobra.Command, args []string) error {
 			verb, names, err := verbAndTargets(args, slices.Sorted(maps.Keys(powerVerbs)))
@@ -83,7 +83,7 @@ func newNodeProvision(a *apiFlags) *cobra.Command {
 
 Verbs: manage, provide, active (deploy), rebuild, deleted (undeploy), adopt, inspect; the rest of Ironic's, such as abort,
 without --wait. What needs a body of its own, such as clean, goes through the API or the "baremetal" CLI.`,
-		Example: "  ferrite node provision manage 'r[01-40]n[1-9]' --wait --yes\n" +
+		Example: "  ferrite node provision manage 'r[01-10]n[01-20]' --wait --yes\n" +
 			"  ferrite node provision provide node1,node2 --wait",
 		RunE: func(c *cobra.Command, args []string) error {
 			verb, names, err := verbAndTargets(args, nil)
@@ -120,7 +120,7 @@ func newNodeMaintenance(a *apiFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "maintenance on|off TARGETS...", Short: "Put nodes into maintenance, or take them out",
 		Long: `Put nodes into maintenance, or take them out. The change is made when the command ends.`,
-		Example: "  ferrite node maintenance on r07n9 --reason 'fan 3'\n" +
+		Example: "  ferrite node maintenance on r07n09 --reason 'fan 3'\n" +
 			"  ferrite node maintenance off 'r07n[1-9]'",
 		RunE: func(c *cobra.Command, args []string) error {
 			verb, names, err := verbAndTargets(args, []string{"off", "on"})
@@ -173,8 +173,8 @@ with an error; what the machine does then, nobody knows: look at it before the n
 time for which commands that are already on their way may still be sent. The audit log says who did it.
 
 Without --force nothing is done; the refusal says what would be ended.`,
-		Example: "  ferrite node release r07n9            # what holds it?\n" +
-			"  ferrite node release r07n9 --force",
+		Example: "  ferrite node release r07n09            # what holds it?\n" +
+			"  ferrite node release r07n09 --force",
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := a.client()
 			if err != nil {

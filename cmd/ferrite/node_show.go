@@ -27,8 +27,8 @@ func newNodeShow(a *apiFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "show NODE", Short: "Show a node", Args: oneNode,
 		Long: `Show a node's fields. What is empty is left out of the table unless --all is said; json and yaml have everything.`,
-		Example: "  ferrite node show r07n9\n" +
-			"  ferrite node show r07n9 -o json | jq .last_error",
+		Example: "  ferrite node show r07n09\n" +
+			"  ferrite node show r07n09 -o json | jq .last_error",
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "table", "json", "yaml"); err != nil {
 				return err

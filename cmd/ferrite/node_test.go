@@ -40,8 +40,10 @@ func newFakeAPI(t *testing.T, nodes int) *fakeAPI {
 }
 
 func (f *fakeAPI) node(i int) map[string]any {
-	n := map[string]any{"uuid": fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), "name": fmt.Sprintf("n%04d", i+1), "power_state": f.power[i],
-		"provision_state": "available", "maintenance": false, "instance_uuid": nil}
+	n := map[string]any{
+		"uuid": fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), "name": fmt.Sprintf("n%04d", i+1), "power_state": f.power[i],
+		"provision_state": "available", "maintenance": false, "instance_uuid": nil,
+	}
 	if (i+1)%10 == 0 && f.power[i] == "power off" {
 		n["last_error"] = "the BMC does not answer"
 	}

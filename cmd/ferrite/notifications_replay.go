@@ -81,7 +81,7 @@ func (r *replay) run(c *cobra.Command) error {
 		return r.again(c, base)
 	}
 	out, colour := bufio.NewWriter(c.OutOrStdout()), paletteFor(c.OutOrStdout())
-	defer out.Flush()
+	defer func() { _ = out.Flush() }() // the reader has gone: nobody to tell
 	return r.each(c.Context(), base, func(k keptNotification) error {
 		if r.output == "json" {
 			_, err := fmt.Fprintf(out, "%s\n", k.Body)

@@ -80,7 +80,7 @@ func serve(c *cobra.Command) error {
 	run, err := conductor.Start(ctx, cfg)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to end before it was up
+			return nil // told to end before it was up
 		}
 		return err
 	}

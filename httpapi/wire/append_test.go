@@ -47,8 +47,12 @@ func TestTimes(t *testing.T) {
 // Values come out as encoding/json would have them.
 func TestValues(t *testing.T) {
 	for _, v := range []any{
-		nil, true, "x", 1.0, -0.5, 1e21, 1e-7, 123456789012345.0, 7, int64(9), json.Number("12345678901234567890"), []any{1.0, []any{}}, []string{"a"},
-		map[string]any{"b": 1.0, "a": map[string]any{}}, map[string]string{"k": "v"}, struct{ A int }{3},
+		nil, true, "x", 1.0, -0.5, 1e21, 1e-7, 123456789012345.0, 7, int64(9), json.Number("12345678901234567890"),
+		[]any{1.0, []any{}},
+		[]string{"a"},
+		map[string]any{"b": 1.0, "a": map[string]any{}},
+		map[string]string{"k": "v"},
+		struct{ A int }{3},
 	} {
 		want, err := json.Marshal(v)
 		if err != nil {

@@ -51,11 +51,11 @@ func ParseVersion(ironic, standard string) (Version, error) {
 	supported := fmt.Sprintf("The supported version range is: [%s, %s].", VersionString(MinMinor), VersionString(MaxMinor))
 	switch {
 	case !ok || err != nil || err2 != nil:
-		return Version{}, fmt.Errorf("Invalid value for %s header: wanted 1.N or latest. %s", HeaderVersion, supported) //nolint:staticcheck // for clients
+		return Version{}, fmt.Errorf("Invalid value for %s header: wanted 1.N or latest. %s", HeaderVersion, supported) // for clients
 	case major != 1:
-		return Version{}, fmt.Errorf("Mutually exclusive versions requested. Version %d.%d requested but not supported by this service. %s", major, minor, supported) //nolint:staticcheck // for clients
+		return Version{}, fmt.Errorf("Mutually exclusive versions requested. Version %d.%d requested but not supported by this service. %s", major, minor, supported) // for clients
 	case minor < MinMinor || minor > MaxMinor:
-		return Version{}, fmt.Errorf("Version %d.%d was requested but the minor version is not supported by this service. %s", major, minor, supported) //nolint:staticcheck // for clients
+		return Version{}, fmt.Errorf("Version %d.%d was requested but the minor version is not supported by this service. %s", major, minor, supported) // for clients
 	}
 	return Version{Minor: minor, Number: true}, nil
 }

@@ -15,8 +15,15 @@ func TestDurationFlag(t *testing.T) {
 		text string
 		want time.Duration
 		ok   bool
-	}{{"2s", 2 * time.Second, true}, {"10", 10 * time.Second, true}, {"500ms", 500 * time.Millisecond, true}, {"0", 0, true},
-		{"-3s", -3 * time.Second, true}, {"soon", time.Minute, false}, {"", time.Minute, false}} {
+	}{
+		{"2s", 2 * time.Second, true},
+		{"10", 10 * time.Second, true},
+		{"500ms", 500 * time.Millisecond, true},
+		{"0", 0, true},
+		{"-3s", -3 * time.Second, true},
+		{"soon", time.Minute, false},
+		{"", time.Minute, false},
+	} {
 		got := time.Minute
 		flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 		DurationFlag(flags, &got, "for", "how long")

@@ -78,6 +78,7 @@ func TestBadValues(t *testing.T) {
 		{flag: "--log-level=loud", want: `flag --log-level: log_level is "loud": wanted one of debug, info, warn, error`},
 		{file: "notification_level: loud", want: `file F: notification_level is "loud": wanted one of "" (none), debug, info, warning, error, critical`},
 		{file: "node_history:", want: `file F: node_history is "": wanted true or false`},
+		{file: "sync_power_state_interval: [1]", want: "file F: sync_power_state_interval: is a list: wanted one value"},
 	} {
 		var flag, env []string
 		if c.flag != "" {

@@ -117,6 +117,9 @@ func flatten(doc map[string]any, source string) (flat map[string]string, all []e
 			key = rest
 		}
 		text, err := yamlText(v)
+		if _, list := v.([]any); list && err == nil && !takesList(key) {
+			err = errors.New("is a list: wanted one value")
+		}
 		switch _, twice := flat[key]; {
 		case err != nil:
 			all = append(all, fmt.Errorf("%s: %s: %w", source, key, err))
@@ -137,6 +140,16 @@ func flatten(doc map[string]any, source string) (flat map[string]string, all []e
 		}
 	}
 	return flat, all
+}
+
+// takesList reports whether an option has a list as its value. What is no option is refused elsewhere.
+func takesList(key string) bool {
+	for _, o := range Options {
+		if o.Key == key {
+			return o.Kind == List
+		}
+	}
+	return true
 }
 
 // yamlText is a YAML scalar, or a list of them with commas, as text.

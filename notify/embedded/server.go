@@ -52,7 +52,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, cannotListen(cfg.Listen, err)
 	}
-	probe.Close()
+	_ = probe.Close()
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}

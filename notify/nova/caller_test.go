@@ -290,8 +290,12 @@ func TestRegionAndInterface(t *testing.T) {
 		endpoint   string
 		want       string
 	}{
-		{"one", nil, "", "/internal/v2.1"}, {"two", nil, "", "/two/v2.1"}, {"two", []string{"public"}, "", ""},
-		{"", []string{"public", "internal"}, "", "/public/v2.1"}, {"one", []string{"admin", "public"}, "", "/public/v2.1"}, {"", nil, o.URL + "/mine", "/mine"},
+		{"one", nil, "", "/internal/v2.1"},
+		{"two", nil, "", "/two/v2.1"},
+		{"two", []string{"public"}, "", ""},
+		{"", []string{"public", "internal"}, "", "/public/v2.1"},
+		{"one", []string{"admin", "public"}, "", "/public/v2.1"},
+		{"", nil, o.URL + "/mine", "/mine"},
 	} {
 		cfg := o.keystone()
 		cfg.Region, cfg.Interfaces, cfg.Endpoint = c.region, c.interfaces, c.endpoint

@@ -93,22 +93,43 @@ func TestWhatNovaIsTold(t *testing.T) {
 		msgs   []node.Msg
 		want   string
 	}{
-		{"on", nil, force, []node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn)},
-			"node.power_set.start, POWER_ON req-of-user, node.power_set.end"},
-		{"reboot", func(n *node.Node) { n.PowerState = node.PowerOn }, force, []node.Msg{node.SetPower{Target: node.Rebooting}, done(node.PowerOff), done(node.PowerOn)},
-			"node.power_set.start, POWER_ON req-of-user, node.power_set.end"},
-		{"soft off", func(n *node.Node) { n.PowerState = node.PowerOn }, force, []node.Msg{node.SetPower{Target: node.SoftPowerOff}, done(node.PowerOff)},
-			"node.power_set.start, POWER_OFF req-of-user, node.power_set.end"},
-		{"reset, which may not switch off", func(n *node.Node) { n.PowerState, n.DisablePowerOff = node.PowerOn, true }, force,
-			[]node.Msg{node.SetPower{Target: node.Rebooting}, done(""), done(node.PowerOn)}, "node.power_set.start, POWER_ON req-of-user, node.power_set.end"},
-		{"nothing to do", nil, force, []node.Msg{node.SetPower{Target: node.PowerOff}, node.Done{Already: true, State: node.PowerOff}},
-			"node.power_set.start, node.power_set.end"},
-		{"nothing to do after something", nil, force, []node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn), node.SetPower{Target: node.PowerOn}, node.Done{Already: true, State: node.PowerOn}},
-			"node.power_set.start, POWER_ON req-of-user, node.power_set.end, node.power_set.start, node.power_set.end"},
+		{
+			"on", nil, force,
+			[]node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn)},
+			"node.power_set.start, POWER_ON req-of-user, node.power_set.end",
+		},
+		{
+			"reboot", func(n *node.Node) { n.PowerState = node.PowerOn }, force,
+			[]node.Msg{node.SetPower{Target: node.Rebooting}, done(node.PowerOff), done(node.PowerOn)},
+			"node.power_set.start, POWER_ON req-of-user, node.power_set.end",
+		},
+		{
+			"soft off", func(n *node.Node) { n.PowerState = node.PowerOn }, force,
+			[]node.Msg{node.SetPower{Target: node.SoftPowerOff}, done(node.PowerOff)},
+			"node.power_set.start, POWER_OFF req-of-user, node.power_set.end",
+		},
+		{
+			"reset, which may not switch off", func(n *node.Node) { n.PowerState, n.DisablePowerOff = node.PowerOn, true }, force,
+			[]node.Msg{node.SetPower{Target: node.Rebooting}, done(""), done(node.PowerOn)},
+			"node.power_set.start, POWER_ON req-of-user, node.power_set.end",
+		},
+		{
+			"nothing to do", nil, force,
+			[]node.Msg{node.SetPower{Target: node.PowerOff}, node.Done{Already: true, State: node.PowerOff}},
+			"node.power_set.start, node.power_set.end",
+		},
+		{
+			"nothing to do after something", nil, force,
+			[]node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn), node.SetPower{Target: node.PowerOn}, node.Done{Already: true, State: node.PowerOn}},
+			"node.power_set.start, POWER_ON req-of-user, node.power_set.end, node.power_set.start, node.power_set.end",
+		},
 		{"the first read fails", nil, force, []node.Msg{node.SetPower{Target: node.PowerOn}, node.Done{ReadErr: "no answer"}}, "node.power_set.start, node.power_set.error"},
 		{"the command fails", nil, force, []node.Msg{node.SetPower{Target: node.PowerOn}, node.Done{Err: "refused"}}, "node.power_set.start, node.power_set.error"},
-		{"no instance", func(n *node.Node) { n.InstanceUUID = "" }, force, []node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn)},
-			"node.power_set.start, node.power_set.end"},
+		{
+			"no instance", func(n *node.Node) { n.InstanceUUID = "" }, force,
+			[]node.Msg{node.SetPower{Target: node.PowerOn}, done(node.PowerOn)},
+			"node.power_set.start, node.power_set.end",
+		},
 		{"sync, case 4c", func(n *node.Node) { n.PowerState = "" }, force, []node.Msg{node.SyncSample{State: node.PowerOn}}, "POWER_ON, node.power_state_corrected.success"},
 		{"sync, case 4d", func(n *node.Node) { n.PowerState = node.PowerError }, force, []node.Msg{node.SyncSample{State: node.PowerOff}}, "POWER_OFF, node.power_state_corrected.success"},
 		{"sync, case 6", nil, force, []node.Msg{node.SyncSample{State: node.PowerOn}, done(node.PowerOff)}, "node.power_set.start, POWER_OFF, node.power_set.end"},
@@ -116,8 +137,11 @@ func TestWhatNovaIsTold(t *testing.T) {
 		{"retries exceeded by a mismatch", func(n *node.Node) { n.SyncFails = 3 }, force, []node.Msg{node.SyncSample{State: node.PowerOn}}, "POWER_ON, node.power_state_corrected.success"},
 		{"retries exceeded by silence", func(n *node.Node) { n.SyncFails = 3 }, force, []node.Msg{node.SyncSample{Failed: true, Err: "no answer"}}, "node.power_state_corrected.success"},
 		{"recovery", func(n *node.Node) { n.Maintenance, n.Fault = true, node.FaultPower }, force, []node.Msg{node.RecoverySample{State: node.PowerOn}}, "POWER_ON, node.power_state_corrected.success"},
-		{"verification", func(n *node.Node) { n.ProvisionState, n.PowerState = node.Enroll, "" }, force, []node.Msg{node.SetProvision{Verb: "manage"}, done(node.PowerOn)},
-			"node.provision_set.start, node.provision_set.end, node.power_state_corrected.success"},
+		{
+			"verification", func(n *node.Node) { n.ProvisionState, n.PowerState = node.Enroll, "" }, force,
+			[]node.Msg{node.SetProvision{Verb: "manage"}, done(node.PowerOn)},
+			"node.provision_set.start, node.provision_set.end, node.power_state_corrected.success",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var lines bytes.Buffer

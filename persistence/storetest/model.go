@@ -190,7 +190,7 @@ func same(rt *rapid.T, s *suite, m *model) {
 		}
 	}
 	seen := 0
-	s.s.Nodes(nil, func(n *node.Node) bool { seen++; return true })
+	s.s.Nodes(nil, func(*node.Node) bool { seen++; return true })
 	if seen != count[persistence.KindNode] {
 		rt.Fatalf("Nodes walks %d, wanted %d", seen, count[persistence.KindNode])
 	}

@@ -217,8 +217,10 @@ func testValues(t *testing.T, s *suite) {
 	if given.DriverInfo["ipmi_password"] != "s3cret" {
 		t.Error("the store wrote to the caller's value")
 	}
-	port := &inventory.Port{UUID: uuid(2), NodeUUID: uuid(1), Address: "52:54:00:00:00:01", PXEEnabled: true,
-		LocalLinkConnection: map[string]any{"switch_id": "a", "password": "x"}, CreatedAt: at}
+	port := &inventory.Port{
+		UUID: uuid(2), NodeUUID: uuid(1), Address: "52:54:00:00:00:01", PXEEnabled: true,
+		LocalLinkConnection: map[string]any{"switch_id": "a", "password": "x"}, CreatedAt: at,
+	}
 	prev := s.create(persistence.Put{Key: persistence.Key{Kind: persistence.KindPort, ID: uuid(2)}, Value: port})
 	gotPort, _ := s.s.Port(uuid(2))
 	wantPort := *port
