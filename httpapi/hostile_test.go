@@ -9,6 +9,7 @@ import (
 	"compress/gzip"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -82,7 +83,7 @@ func (c *client) next() (int, string, http.Header) {
 func (c *client) closed() string {
 	c.t.Helper()
 	rest, err := io.ReadAll(c.in)
-	if e, ok := err.(net.Error); ok && e.Timeout() {
+	if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 		c.t.Error("the connection stays open")
 	}
 	return string(rest)
@@ -266,7 +267,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		_ = k.SetDeadline(time.Now().Add(patience))
 		for { // until the server takes no more and cuts off
 			if _, err := io.WriteString(k, get); err != nil {
-				if e, ok := err.(net.Error); ok && e.Timeout() {
+				if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 					t.Error("who takes no answers is served for ever")
 				}
 				return

@@ -168,7 +168,9 @@ func TestRotateGoesOn(t *testing.T) {
 			if err := s.Rotate(third); !errors.Is(err, ErrRotating) {
 				t.Errorf("a second rotation: %v", err)
 			}
-			for end := time.Now().Add(time.Minute); s.Rotation().Problem == "" && time.Now().Before(end); time.Sleep(time.Millisecond) {
+			end := time.Now().Add(time.Minute)
+			for s.Rotation().Problem == "" && time.Now().Before(end) {
+				time.Sleep(time.Millisecond)
 			}
 			if r := s.Rotation(); r.From != fingerprint(t, goldenKey) || r.Current != fingerprint(t, otherKey) || !strings.Contains(r.Problem, "read-only") {
 				t.Errorf("the rotation tells %+v", r)

@@ -190,7 +190,7 @@ func (i *inspection) log(dir, tmp string, snapshot node.Rev) error {
 		i.problem("the log in %s cannot be opened: %s", dir, strings.ReplaceAll(err.Error(), tmp, dir))
 		return nil
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }() // it was only read
 	first, err := w.FirstIndex()
 	if err != nil {
 		return err
