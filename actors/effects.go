@@ -151,7 +151,7 @@ func (f *Fleet) mutate(self *actor.PID, n *node.Node, op int, command func(bmc.P
 			killpoint("before-send", n.UUID)
 			began := time.Now()
 			if err = command(p); !errors.Is(err, bmc.ErrPermit) {
-				f.times.observe(op, err, time.Since(began))
+				f.times.of(n).observe(op, err, time.Since(began))
 			}
 		}
 		var b *bmc.Error

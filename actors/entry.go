@@ -33,21 +33,22 @@ type entry struct {
 	record   atomic.Uint64 // power code | clean bit, see pack
 	rev      atomic.Uint64 // revision of the record
 	mode     atomic.Uint32
+	failing  atomic.Bool // counted in its subnet as failing; written under subnet.mu
 	recorded atomic.Bool // the driver's power is the recorded one (fake)
 	busy     atomic.Bool // a reading is under way
 	missed   atomic.Uint32
-	seen     atomic.Int64 // unix nanoseconds of the last answer that matched: power confirmed at
-	asked    node.Rev     // revision when the reading began; owned by whoever set busy
-	began    time.Time    // when the reading began; likewise
+	seen     atomic.Int64              // unix nanoseconds of the last answer that matched: power confirmed at
+	asked    node.Rev                  // revision when the reading began; owned by whoever set busy
+	began    time.Time                 // when the reading began; likewise
+	times    atomic.Pointer[latencies] // of its vendor; set before the first poll
 
 	mu     sync.Mutex // guards handle, info and closed
 	handle bmc.Handle
 	info   map[string]any // driver_info that handle was made of
 	closed bool
 
-	subnet  atomic.Pointer[subnet] // where its BMC is, nil = not known
-	synced  bool                   // counted there as in power sync; guarded by subnet.mu
-	failing atomic.Bool            // counted there as failing; written under subnet.mu
+	subnet atomic.Pointer[subnet] // where its BMC is, nil = not known
+	synced bool                   // counted there as in power sync; guarded by subnet.mu
 
 	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
 
@@ -161,7 +162,7 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	e.busy.Store(false)
 	defer e.landed()
 	stats, at := &e.s.f.stats, time.Now()
-	e.s.f.times.observe(opStatus, err, at.Sub(began))
+	e.times.Load().observe(opStatus, err, at.Sub(began))
 	if err != nil {
 		stats.failures.Add(1)
 		e.missed.Add(1)

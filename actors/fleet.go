@@ -97,7 +97,7 @@ type Fleet struct {
 
 	turns turns
 	stats counters
-	times latencies
+	times vendors
 }
 
 // New makes a Fleet; nothing runs until Run.

@@ -5,10 +5,13 @@ package actors
 
 import (
 	"errors"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"ferrite/bmc"
+	"ferrite/node"
 )
 
 // LatencyBounds are the upper bounds of BMC request times, in seconds.
@@ -45,7 +48,7 @@ func (h *histogram) observe(d time.Duration) {
 	h.nanos.Add(int64(d))
 }
 
-// latencies are the times of all requests by operation and code.
+// latencies are the times of one vendor's requests by operation and code.
 type latencies struct {
 	by [len(opNames)][codes]histogram
 }
@@ -93,19 +96,28 @@ const (
 
 // Latency is one histogram of BMC request times.
 type Latency struct {
-	Op, Code string
-	Count    uint64
-	Sum      float64  // seconds
-	Buckets  []uint64 // cumulative, by LatencyBounds
+	Vendor, Op, Code string
+	Count            uint64
+	Sum              float64  // seconds
+	Buckets          []uint64 // cumulative, by LatencyBounds
 }
 
 // Latencies reads the histograms that have counted anything.
 func (f *Fleet) Latencies() []Latency {
+	f.times.mu.RLock()
+	defer f.times.mu.RUnlock()
 	var out []Latency
+	for vendor, times := range f.times.by {
+		out = times.read(vendor, out)
+	}
+	return out
+}
+
+func (t *latencies) read(vendor string, out []Latency) []Latency {
 	for op := range opNames {
 		for code := range codes {
-			h := &f.times.by[op][code]
-			l := Latency{Op: opNames[op], Code: codeNames[code], Sum: time.Duration(h.nanos.Load()).Seconds()}
+			h := &t.by[op][code]
+			l := Latency{Vendor: vendor, Op: opNames[op], Code: codeNames[code], Sum: time.Duration(h.nanos.Load()).Seconds()}
 			for i := range LatencyBounds {
 				l.Count += h.buckets[i].Load()
 				l.Buckets = append(l.Buckets, l.Count)
@@ -116,6 +128,43 @@ func (f *Fleet) Latencies() []Latency {
 		}
 	}
 	return out
+}
+
+// vendors are the request times by vendor of the machine. Vendors are words that users write, so there are not many.
+type vendors struct {
+	mu sync.RWMutex // guards by
+	by map[string]*latencies
+}
+
+const (
+	mostVendors   = 24
+	longestVendor = 32 // bytes
+)
+
+// of is where a node's requests are counted.
+func (v *vendors) of(n *node.Node) *latencies {
+	name, _ := n.Properties["vendor"].(string)
+	if name = strings.ToLower(strings.TrimSpace(name)); name == "" || len(name) > longestVendor {
+		name = "unknown"
+	}
+	v.mu.RLock()
+	t := v.by[name]
+	v.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.by == nil {
+		v.by = map[string]*latencies{}
+	}
+	if v.by[name] == nil && len(v.by) >= mostVendors {
+		name = "other"
+	}
+	if v.by[name] == nil {
+		v.by[name] = &latencies{}
+	}
+	return v.by[name]
 }
 
 // Breakers count the nodes of the power sync by how their BMC does: "closed" answers, "failing" has retries left, "open"

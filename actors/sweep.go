@@ -129,6 +129,7 @@ func (s *Sweep) remove(e *entry) {
 // update makes a node's record the one to compare with. Called by its actor after every commit.
 func (s *Sweep) update(e *entry, n *node.Node) {
 	before := e.mode.Load()
+	e.times.Store(s.f.times.of(n))
 	e.expect(n)
 	s.locate(e, n)
 	if net := e.subnet.Load(); net != nil {

@@ -6,27 +6,29 @@ package conductor
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 
 	"ferrite/node"
 	"ferrite/persistence"
 )
 
 // endpoints knows which nodes are behind which BMC (S15). It follows the store, so that a question costs one look-up
-// however many nodes there are. An answer may lag a commit by the time a watcher needs.
+// however many nodes there are, and keeps hashes alone: 30 bytes a node. An answer may lag a commit by the time a watcher
+// needs.
 type endpoints struct {
 	store persistence.Store
 
-	mu     sync.RWMutex        // guards below
-	nodes  map[string][]string // node UUIDs by endpoint
-	where  map[string]string   // endpoint by node UUID
-	second int                 // nodes beyond the first of their endpoint
+	mu     sync.RWMutex      // guards below
+	where  map[uint64]uint64 // hash of the endpoint by hash of the node's UUID
+	nodes  map[uint64]uint32 // nodes by hash of the endpoint
+	second int               // nodes beyond the first of their endpoint
 }
 
 func newEndpoints(s persistence.Store) *endpoints {
-	return &endpoints{store: s, nodes: map[string][]string{}, where: map[string]string{}}
+	return &endpoints{store: s, where: map[uint64]uint64{}, nodes: map[uint64]uint32{}}
 }
 
 // run follows the store until ctx ends.
@@ -82,44 +84,58 @@ func (e *endpoints) follow(ctx context.Context, from node.Rev) error {
 
 // put notes where a node's BMC is, "" = nowhere. mu is held.
 func (e *endpoints) put(uuid, at string) {
-	old := e.where[uuid]
-	if old == at {
+	id := xxhash.Sum64String(uuid)
+	var now uint64
+	if at != "" {
+		now = xxhash.Sum64String(at)
+	}
+	old, had := e.where[id]
+	if had && at != "" && old == now {
 		return
 	}
-	if old != "" {
-		left := slices.DeleteFunc(e.nodes[old], func(u string) bool { return u == uuid })
-		e.nodes[old] = left
-		if len(left) == 0 {
+	if had {
+		if e.nodes[old]--; e.nodes[old] == 0 {
 			delete(e.nodes, old)
 		} else {
 			e.second--
 		}
-		delete(e.where, uuid)
+		delete(e.where, id)
 	}
 	if at != "" {
-		if len(e.nodes[at]) > 0 {
+		if e.nodes[now]++; e.nodes[now] > 1 {
 			e.second++
 		}
-		e.nodes[at] = append(e.nodes[at], uuid)
-		e.where[uuid] = at
+		e.where[id] = now
 	}
 }
 
-// warning tells who else is behind the BMC of n, "" = nobody.
+// warning tells who else is behind the BMC of n, "" = nobody. Only if there is somebody, all nodes are looked at.
 func (e *endpoints) warning(n *node.Node) string {
 	at := node.Endpoint(n)
 	if at == "" {
 		return ""
 	}
 	e.mu.RLock()
-	others := slices.DeleteFunc(slices.Clone(e.nodes[at]), func(u string) bool { return u == n.UUID })
+	twice := e.nodes[xxhash.Sum64String(at)] > 1
 	e.mu.RUnlock()
-	if len(others) == 0 {
+	if !twice {
 		return ""
 	}
-	text := "Warning: BMC " + at + " is also that of node " + others[0]
-	if more := len(others) - 1; more > 0 {
-		text += " and of " + strconv.Itoa(more) + " more"
+	first, others := "", 0
+	e.store.Nodes(nil, func(o *node.Node) bool {
+		if o.UUID != n.UUID && node.Endpoint(o) == at {
+			if others++; first == "" {
+				first = o.UUID
+			}
+		}
+		return true
+	})
+	if others == 0 {
+		return ""
+	}
+	text := "Warning: BMC " + at + " is also that of node " + first
+	if others > 1 {
+		text += " and of " + strconv.Itoa(others-1) + " more"
 	}
 	return text + ": operations on one drive the other too. Correct driver_info, or delete the node that is one too many."
 }

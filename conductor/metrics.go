@@ -98,7 +98,7 @@ func newCollector(c *Conductor) *collector {
 		power:       prometheus.NewDesc("conductor_nodes_power", "Nodes by power state.", []string{"power_state"}, nil),
 		info:        prometheus.NewDesc("conductor_info", "This conductor.", []string{"name", "version", "go"}, nil),
 		notifyState: prometheus.NewDesc("conductor_notify_up", "1 while NATS confirms what is published.", nil, nil),
-		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "op", "code"}, nil),
+		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "vendor", "op", "code"}, nil),
 		breaker:     prometheus.NewDesc("conductor_bmc_breaker", "Nodes of the power sync by how their BMC does: closed answers, failing has retries left, open is given up.", []string{"state"}, nil),
 		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long NATS has not confirmed the notifications that it was given.", nil, nil),
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
@@ -164,7 +164,7 @@ func (m *collector) requests(ch chan<- prometheus.Metric) {
 		for i, n := range l.Buckets {
 			buckets[actors.LatencyBounds[i]] = n
 		}
-		if h, err := prometheus.NewConstHistogram(m.request, l.Count, l.Sum, buckets, "ipmi", l.Op, l.Code); err == nil {
+		if h, err := prometheus.NewConstHistogram(m.request, l.Count, l.Sum, buckets, "ipmi", l.Vendor, l.Op, l.Code); err == nil {
 			ch <- h
 		}
 	}
