@@ -76,7 +76,6 @@ func New(cfg Config) (*Server, error) {
 		ReadTimeout:           s.cfg.Limits.HeaderTimeout,
 		WriteTimeout:          s.cfg.Limits.WriteTimeout,
 		IdleTimeout:           s.cfg.Limits.IdleTimeout,
-		ReduceMemoryUsage:     true, // a connection that never asked anything holds no buffers
 		NoDefaultServerHeader: true,
 		NoDefaultContentType:  true,
 		CloseOnShutdown:       true,
