@@ -34,7 +34,16 @@ type proposal struct {
 	data   []byte
 	done   func(node.Rev, error)
 	state  atomic.Int32 // waiting, sent or withdrawn
-	future raft.ApplyFuture
+	future future
+	born   time.Time
+	// foreign: it came from another member, which settles what is not known.
+	foreign bool
+}
+
+// future is where the log's answer comes: Error waits for it, Response is an outcome.
+type future interface {
+	Error() error
+	Response() any
 }
 
 const (
@@ -109,10 +118,14 @@ func (c *committer) send() {
 		if group == nil {
 			return
 		}
+		var to *line
+		if c.s.port != nil && !c.s.leading() {
+			to = c.s.toLeader(c.s.life, leaderWait)
+		}
 		went := group[:0]
 		for _, p := range group {
 			if p.state.CompareAndSwap(waiting, sent) {
-				p.future = c.s.raft.Apply(p.data, 0)
+				p.future = c.s.hand(p, to)
 				went = append(went, p)
 			}
 		}
@@ -157,13 +170,21 @@ func (c *committer) answer(p *proposal) {
 	if out.err != nil {
 		out.rev = 0
 	}
+	if _, far := p.future.(*forwarded); far {
+		out = c.s.here(out)
+	}
 	p.done(out.rev, out.err)
 }
 
 // failed answers a proposal that the log did not confirm.
 func (s *Raft) failed(p *proposal, err error) {
 	switch {
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+	case p.foreign:
+		p.done(0, err)
+	case s.port != nil && unwritten(err) && time.Since(p.born) < leaderWait: // an election: once more, to the new leader
+		p.state.Store(waiting)
+		s.again(p)
+	case errors.Is(err, errNotLeader), errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		p.done(0, notWritten(err))
 	case errors.Is(err, raft.ErrRaftShutdown):
 		p.done(0, fmt.Errorf("%w: %w", ErrUnknown, ErrClosed))
@@ -200,7 +221,7 @@ func (s *Raft) lookFor(e *entry) (node.Rev, error) {
 	if rev, ok := s.wrote(e); ok {
 		return rev, nil
 	}
-	if s.untouched(e) {
+	if s.port == nil && s.untouched(e) { // with several members it may still wait in a leader that cannot be reached
 		return 0, ErrNoQuorum
 	}
 	return 0, ErrUnknown
@@ -234,7 +255,7 @@ func (s *Raft) enqueue(e *entry, done func(node.Rev, error)) (*proposal, error) 
 		return nil, err
 	}
 	e.at = s.cfg.Clock().UnixNano()
-	p := &proposal{entry: e, data: e.encode(), done: done}
+	p := &proposal{entry: e, data: e.encode(), done: done, born: time.Now()}
 	if len(p.data) > maxEntry {
 		return nil, ErrTooBig
 	}

@@ -20,6 +20,8 @@ type Config struct {
 	Incarnation uint64
 	// Key is the cluster key, KeySize bytes. Secrets are sealed with a key derived from it (L3).
 	Key []byte
+	// Net makes the log one of several members; nil = a log of its own.
+	Net *Net
 	// KeepKey is told a new cluster key when everything is sealed with it, before the old one is dropped: it keeps the key
 	// for the next start. An error puts the end off. nil = nobody.
 	KeepKey func(key []byte) error

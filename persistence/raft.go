@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +21,8 @@ import (
 	"ferrite/node"
 )
 
-// Raft is the Store of a conductor: hashicorp/raft as the log, raft-wal as its file, badger as the state machine. For
-// now it is a raft of one voter on a transport without a port.
+// Raft is the Store of a conductor: hashicorp/raft as the log, raft-wal as its file, badger as the state machine. Without
+// Config.Net it is a raft of one voter on a transport without a port.
 type Raft struct {
 	*replica
 	cfg       Config
@@ -28,12 +30,17 @@ type Raft struct {
 	log       *slog.Logger
 	raft      *raft.Raft
 	logs      logStore
-	trans     *raft.InmemTransport
+	id        raft.ServerID
+	trans     *raft.InmemTransport // nil = port
+	port      *port                // nil = a log of one
+	leader    upstream
 	committer *committer
 	rounds    rounds
-	lock      *os.File
-	loaded    chan struct{} // closed when the state is in memory
-	known     node.Rev      // the state held so much when it was opened
+	// leaderRounds answer other members' read indexes.
+	leaderRounds rounds
+	lock         *os.File
+	loaded       chan struct{} // closed when the state is in memory
+	known        node.Rev      // the state held so much when it was opened
 
 	sealing sync.RWMutex // held for reading from sealing a transaction until it is in the queue
 	turn    rotating
@@ -67,7 +74,7 @@ func Open(cfg Config) (*Raft, error) {
 		return nil, err
 	}
 	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{})}
-	s.rounds.run = s.readRound
+	s.rounds.run, s.leaderRounds.run = s.round, s.readRound
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder: %w", err)
@@ -110,7 +117,14 @@ func (s *Raft) start(c *codec) error {
 	if err := s.openState(c, snaps); err != nil {
 		return err
 	}
-	if err := s.startRaft(snaps, raftConfig(s.cfg.Name, hlog)); err != nil {
+	if s.id, err = s.dir.member(s.cfg.Name, s.cfg.Net != nil); err != nil {
+		return err
+	}
+	rc := raftConfig(s.id, hlog)
+	if n := s.cfg.Net; n != nil && n.Patience > 0 {
+		rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = n.Patience, n.Patience, n.Patience/2
+	}
+	if err := s.startRaft(snaps, rc); err != nil {
 		return err
 	}
 	if err := s.dir.settle(); err != nil {
@@ -120,6 +134,10 @@ func (s *Raft) start(c *codec) error {
 	<-s.loaded
 	if err := s.stopped(); err != nil {
 		return err
+	}
+	if s.port != nil {
+		s.port.begin()
+		s.background.Go(func() { s.care(s.life) })
 	}
 	s.background.Go(func() { s.keep(s.life) })
 	if err := s.lead(); err != nil {
@@ -212,9 +230,9 @@ func (s *Raft) checkLog(snapshot uint64) error {
 
 // raftConfig has the settings that were measured (design of the log: failover in about a second, commits seen by
 // followers within milliseconds).
-func raftConfig(name string, log *raftLog) *raft.Config {
+func raftConfig(id raft.ServerID, log *raftLog) *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(name)
+	c.LocalID = id
 	c.HeartbeatTimeout = 500 * time.Millisecond
 	c.ElectionTimeout = 500 * time.Millisecond
 	c.LeaderLeaseTimeout = 250 * time.Millisecond
@@ -229,17 +247,26 @@ func raftConfig(name string, log *raftLog) *raft.Config {
 	return c
 }
 
-// startRaft bootstraps a new log with ourselves as its only voter, and starts.
+// startRaft bootstraps a new log with ourselves as its only voter, unless we shall join another, and starts.
 func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
-	addr, trans := raft.NewInmemTransport(raft.ServerAddress(s.cfg.Name))
-	s.trans = trans
+	addr := raft.ServerAddress(s.id)
+	var trans raft.Transport
+	if s.cfg.Net == nil {
+		_, s.trans = raft.NewInmemTransport(addr)
+		trans = s.trans
+	} else {
+		s.port = newPort(s)
+		trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: layer{s.port}, MaxPool: 3, Timeout: 5 * time.Second, Logger: c.Logger,
+		})
+	}
 	last, err := s.logs.LastIndex()
 	if err != nil {
 		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
 	}
 	if list, err := snaps.List(); err != nil {
 		return err
-	} else if last == 0 && len(list) == 0 {
+	} else if last == 0 && len(list) == 0 && (s.cfg.Net == nil || s.cfg.Net.Bootstrap) {
 		// A start that died between the two writes of a bootstrap has left a term and no membership: begin again.
 		if err := s.logs.SetUint64([]byte("CurrentTerm"), 0); err != nil {
 			return err
@@ -258,19 +285,26 @@ func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
 // lead waits until we lead and the log is applied. A single voter need not wait for the silence of a leader: it tells
 // itself to stand at once.
 func (s *Raft) lead() error {
-	member := false
-	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
-		member = member || m.ID == raft.ServerID(s.cfg.Name)
-		if !member {
-			return fmt.Errorf("the data folder %s belongs to conductor %q, not to %q: give that name or another folder", s.cfg.Dir, m.ID, s.cfg.Name)
+	servers := s.raft.GetConfiguration().Configuration().Servers
+	if len(servers) > 0 && !slices.ContainsFunc(servers, func(m raft.Server) bool { return nameOf(m.ID) == s.cfg.Name }) {
+		var names []string
+		for _, m := range servers {
+			names = append(names, nameOf(m.ID))
 		}
+		return fmt.Errorf("the data folder %s belongs to conductor %q, not to %q: give that name or another folder", s.cfg.Dir, strings.Join(names, ", "), s.cfg.Name)
 	}
-	addr := raft.ServerAddress(s.cfg.Name)
+	if s.port != nil {
+		return s.joinLog()
+	}
+	if len(servers) > 1 {
+		return fmt.Errorf("the data folder %s is that of a member of a log of %d: start with --gossip-listen and --join as before, or make it a log of its own by \"ferrite cluster recover\"", s.cfg.Dir, len(servers))
+	}
+	addr := raft.ServerAddress(s.id)
 	_, starter := raft.NewInmemTransport("starter of " + addr)
 	starter.Connect(addr, s.trans)
 	defer starter.DisconnectAll()
 	req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
-	if err := starter.TimeoutNow(raft.ServerID(s.cfg.Name), addr, req, &raft.TimeoutNowResponse{}); err != nil {
+	if err := starter.TimeoutNow(s.id, addr, req, &raft.TimeoutNowResponse{}); err != nil {
 		s.log.Debug("no early election", "err", err)
 	}
 	ctx, cancel := context.WithTimeout(s.life, startTime)
@@ -312,9 +346,9 @@ func (s *Raft) LeaderContact() time.Time {
 func (s *Raft) Role() (leader string, voter, isLeader bool) {
 	_, id := s.raft.LeaderWithID()
 	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
-		voter = voter || m.ID == raft.ServerID(s.cfg.Name) && m.Suffrage == raft.Voter
+		voter = voter || m.ID == s.id && m.Suffrage == raft.Voter
 	}
-	return string(id), voter, s.leading()
+	return nameOf(id), voter, s.leading()
 }
 
 // Close implements Store: what was submitted is settled first.
@@ -329,9 +363,20 @@ func (s *Raft) release() error {
 	if s.committer != nil {
 		s.committer.close(5 * time.Second)
 	}
+	if s.raft != nil && s.port != nil && s.leading() {
+		if err := s.raft.LeadershipTransfer().Error(); err != nil { // else the others wait for our silence
+			s.log.Debug("no other member leads the log yet", "err", err)
+		}
+	}
 	s.end()
 	if s.raft != nil {
 		errs = append(errs, s.raft.Shutdown().Error())
+	}
+	if s.port != nil {
+		s.leader.close()
+		s.port.close()
+	} else if s.cfg.Net != nil {
+		_ = s.cfg.Net.Listener.Close()
 	}
 	s.background.Wait()
 	if s.replica != nil {

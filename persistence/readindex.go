@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -71,11 +72,44 @@ func (s *Raft) ReadIndex(ctx context.Context) (node.Rev, error) {
 	if err := s.stopped(); err != nil {
 		return 0, err
 	}
-	rev, err := s.rounds.join(ctx)
-	if err != nil {
-		return 0, err
+	for {
+		rev, err := s.rounds.join(ctx)
+		if err == nil {
+			return rev, s.WaitApplied(ctx, rev)
+		}
+		if s.port == nil || !errors.Is(err, ErrNoQuorum) {
+			return 0, err
+		}
+		select { // R4: an election takes a second
+		case <-ctx.Done():
+			return 0, err
+		case <-s.life.Done():
+			return 0, ErrClosed
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return rev, s.WaitApplied(ctx, rev)
+}
+
+// round asks the leader, be it ourselves or another member.
+func (s *Raft) round() (node.Rev, error) {
+	if s.port == nil || s.leading() {
+		return s.readRound()
+	}
+	ctx, cancel := context.WithTimeout(s.life, leaderWait)
+	defer cancel()
+	l := s.toLeader(ctx, 0)
+	if l == nil {
+		return 0, fmt.Errorf("%w: the log has no leader", ErrNoQuorum)
+	}
+	b, err := l.ask(ctx, callRead, nil)
+	if err != nil {
+		return 0, fmt.Errorf("%w: asking %s: %w", ErrNoQuorum, l.to, err)
+	}
+	rev, err := decodeOutcome(b)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNoQuorum, err)
+	}
+	return rev, nil
 }
 
 // readRound is one round of R1 on the leader: an entry of its own once per term, so that all of former terms is
@@ -130,7 +164,7 @@ func (s *Raft) alone() bool {
 	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
 		if m.Suffrage == raft.Voter {
 			voters++
-			me = me || m.ID == raft.ServerID(s.cfg.Name)
+			me = me || m.ID == s.id
 		}
 	}
 	return voters == 1 && me && s.leading()

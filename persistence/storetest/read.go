@@ -485,7 +485,7 @@ func testWaitApplied(t *testing.T, s *suite) { // R2
 		t.Fatalf("WaitApplied: %v, applied %d", err, s.s.Applied())
 	}
 	leader, voter, isLeader := s.s.Role()
-	if leader == "" || !voter || !isLeader || time.Since(s.s.LeaderContact()) > patience {
+	if leader == "" || voter == s.follower || isLeader == s.follower || time.Since(s.s.LeaderContact()) > patience {
 		t.Fatalf("role %q %v %v, contact %v", leader, voter, isLeader, s.s.LeaderContact())
 	}
 }

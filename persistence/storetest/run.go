@@ -19,7 +19,13 @@ import (
 const patience = 30 * time.Second
 
 // Run holds the stores that open makes against the contract of persistence.Store.
-func Run(t *testing.T, open func(t *testing.T) persistence.Store) {
+func Run(t *testing.T, open func(t *testing.T) persistence.Store) { run(t, open, false) }
+
+// RunFollower does so with stores that do not lead their log. Without the random transactions: each of these needs a log of
+// its own, and an election is a second.
+func RunFollower(t *testing.T, open func(t *testing.T) persistence.Store) { run(t, open, true) }
+
+func run(t *testing.T, open func(t *testing.T) persistence.Store, follower bool) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *suite)
@@ -53,7 +59,17 @@ func Run(t *testing.T, open func(t *testing.T) persistence.Store) {
 		{"close", testClose},
 		{"random transactions against a map", testModel},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, newSuite(t, open)) })
+		if follower && c.name == "random transactions against a map" {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			if follower {
+				t.Parallel()
+			}
+			s := newSuite(t, open)
+			s.follower = follower
+			c.test(t, s)
+		})
 	}
 }
 
@@ -62,6 +78,8 @@ type suite struct {
 	ctx  context.Context
 	s    persistence.Store
 	open func(t *testing.T) persistence.Store
+	// follower: the store does not lead its log.
+	follower bool
 }
 
 func newSuite(t *testing.T, open func(t *testing.T) persistence.Store) *suite {

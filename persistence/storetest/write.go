@@ -36,6 +36,9 @@ func testCAS(t *testing.T, s *suite) {
 		t.Fatal("the node is still there after its deletion")
 	}
 	s.conflict(persistence.Tx{If: cond(k, second), Put: []persistence.Put{putNode(1, "d")}}, 0)
+	if _, err := s.s.ReadIndex(s.ctx); err != nil { // a follower hears of it a moment later
+		t.Fatal(err)
+	}
 	if st := s.s.Stats(); st.Conflicts != 3 {
 		t.Fatalf("Stats count %d conflicts, wanted 3", st.Conflicts)
 	}

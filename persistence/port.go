@@ -1,0 +1,309 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Net is a conductor's part in a log of several members. A Config without one is a log of its own, without a port.
+type Net struct {
+	// Listener is the log's port. The store closes it.
+	Listener net.Listener
+	// Address tells where the log's port of a member is (by gossip). It is asked for each connection, so that members may
+	// come back elsewhere.
+	Address func(name string) (hostPort string, ok bool)
+	// Live lists the members that are alive by gossip, this one included. The log's leader takes them in, and replaces
+	// voters that are not among them.
+	Live func() []string
+	// Bootstrap begins a new log with this member as its only voter, if the folder has none. Without it a new folder waits
+	// to be taken in by the leader of a log that exists.
+	Bootstrap bool
+	// TLS is for both directions, with certificates on both sides; nil = plain TCP.
+	TLS *tls.Config
+	// Stop ends the waiting for a log at the start; nil = nothing does.
+	Stop <-chan struct{}
+	// Patience is how long the silence of a leader lasts before others stand; 0 = 500 ms.
+	Patience time.Duration
+	// Grace is how long a voter may be away before another member takes its place; 0 = 10 s.
+	Grace time.Duration
+	// Version of this binary, for the list of members.
+	Version string
+}
+
+// What a connection to the log's port is for: its first byte.
+const (
+	lineRaft = 'r' // raft's own messages
+	lineCall = 'c' // what members ask one another: calls.go
+)
+
+// portVersion is the version of hello and calls.
+const portVersion = 1
+
+const (
+	helloTime = 3 * time.Second
+	maxHello  = 64 << 10
+)
+
+// hello is what both sides of a new connection say first: members of different clusters, or with different keys, do each
+// other no harm (L3, L4).
+type hello struct {
+	Version int
+	Cluster string   // id of the cluster, "" = none yet
+	Name    string   // stable name
+	ID      string   // of the member in the log: see memberID
+	Keys    []string // fingerprints of the cluster keys
+	Refused string   // in an answer: why the connection is not taken, "" = it is
+}
+
+// Refused says that another member would not talk to us, or we not to it.
+type Refused struct{ Peer, Reason string }
+
+func (e *Refused) Error() string { return e.Peer + " refuses this conductor: " + e.Reason }
+
+// clusterKey is the record that names the cluster.
+var clusterKey = Key{KindSetting, "cluster_id"}
+
+func (s *Raft) hello() hello {
+	h := hello{Version: portVersion, Name: s.cfg.Name, ID: string(s.id), Keys: s.codec.seal.fingerprints()}
+	if r, ok := s.Get(clusterKey); ok {
+		if b, ok := r.Value.([]byte); ok {
+			h.Cluster = string(b)
+		}
+	}
+	return h
+}
+
+// objection says why two members must not talk; "" = they may.
+func objection(mine, theirs hello) string {
+	switch {
+	case theirs.Version != mine.Version:
+		return fmt.Sprintf("%s speaks version %d of the log's protocol, %s version %d: upgrade the older one", theirs.Name, theirs.Version, mine.Name, mine.Version)
+	case theirs.Cluster != "" && mine.Cluster != "" && theirs.Cluster != mine.Cluster:
+		return fmt.Sprintf("%s belongs to cluster %s, %s to cluster %s: a data folder of another cluster cannot join, start with an empty one", theirs.Name, theirs.Cluster, mine.Name, mine.Cluster)
+	case !slices.ContainsFunc(theirs.Keys, func(k string) bool { return slices.Contains(mine.Keys, k) }):
+		return fmt.Sprintf("%s has the cluster key with fingerprint %s, %s that with fingerprint %s: give both the same --cluster-key-file",
+			theirs.Name, strings.Join(theirs.Keys, "/"), mine.Name, strings.Join(mine.Keys, "/"))
+	case theirs.ID == mine.ID:
+		return "both are " + mine.ID + ": give each conductor a name of its own"
+	}
+	return ""
+}
+
+// port is the log's port: connections of both kinds.
+type port struct {
+	s     *Raft
+	ln    net.Listener
+	raft  chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+	ended sync.WaitGroup
+
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]bool
+}
+
+func newPort(s *Raft) *port {
+	return &port{s: s, ln: s.cfg.Net.Listener, raft: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]bool{}}
+}
+
+// begin takes connections from now on.
+func (p *port) begin() { p.ended.Go(p.accept) }
+
+func (p *port) accept() {
+	for {
+		c, err := p.ln.Accept()
+		if err != nil {
+			select {
+			case <-p.done:
+				return
+			case <-time.After(20 * time.Millisecond): // out of descriptors: others end
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		p.ended.Go(func() { p.greet(c) })
+	}
+}
+
+// greet takes a connection in, or says why not.
+func (p *port) greet(c net.Conn) {
+	if t := p.s.cfg.Net.TLS; t != nil {
+		c = tls.Server(c, t)
+	}
+	_ = c.SetDeadline(time.Now().Add(helloTime))
+	var kind [1]byte
+	var theirs hello
+	if _, err := io.ReadFull(c, kind[:]); err != nil {
+		_ = c.Close()
+		return
+	}
+	if err := readJSON(c, &theirs); err != nil {
+		_ = c.Close()
+		return
+	}
+	mine := p.s.hello()
+	if mine.Refused = objection(mine, theirs); mine.Refused != "" {
+		p.s.log.Warn("a conductor is refused", "name", theirs.Name, "address", c.RemoteAddr().String(), "reason", mine.Refused)
+	}
+	if err := writeJSON(c, mine); err != nil || mine.Refused != "" {
+		_ = c.Close()
+		return
+	}
+	_ = c.SetDeadline(time.Time{})
+	if kind[0] == lineCall {
+		p.serve(c)
+		return
+	}
+	select {
+	case p.raft <- c:
+	case <-p.done:
+		_ = c.Close()
+	}
+}
+
+// dial opens a connection to a member.
+func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, error) {
+	name = nameOf(raft.ServerID(name))
+	at, ok := p.s.cfg.Net.Address(name)
+	if !ok {
+		return nil, fmt.Errorf("conductor %s is not among the living", name)
+	}
+	c, err := net.DialTimeout("tcp", at, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if t := p.s.cfg.Net.TLS; t != nil {
+		t = t.Clone()
+		if t.ServerName == "" {
+			t.ServerName, _, _ = net.SplitHostPort(at)
+		}
+		c = tls.Client(c, t)
+	}
+	_ = c.SetDeadline(time.Now().Add(max(timeout, helloTime)))
+	_, err = c.Write([]byte{kind})
+	if err == nil {
+		err = writeJSON(c, p.s.hello())
+	}
+	var theirs hello
+	if err == nil {
+		err = readJSON(c, &theirs)
+	}
+	if err == nil && theirs.Refused != "" {
+		err = &Refused{Peer: name + " at " + at, Reason: theirs.Refused}
+	}
+	if err == nil && theirs.Name != name {
+		err = fmt.Errorf("at %s is conductor %s, wanted %s", at, theirs.Name, name)
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	_ = c.SetDeadline(time.Time{})
+	return c, nil
+}
+
+func (p *port) close() {
+	p.once.Do(func() { close(p.done) })
+	_ = p.ln.Close()
+	p.mu.Lock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	p.mu.Unlock()
+	p.ended.Wait()
+}
+
+// hold keeps a connection on the list of those that close ends; false = the port is closed.
+func (p *port) hold(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return false
+	default:
+	}
+	p.conns[c] = true
+	return true
+}
+
+func (p *port) drop(c net.Conn) {
+	_ = c.Close()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+// layer is the port as raft's transport wants it; addresses are member ids.
+type layer struct{ *port }
+
+var _ raft.StreamLayer = layer{}
+
+// Accept implements net.Listener.
+func (l layer) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.raft:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l layer) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.ln.Close()
+}
+
+// Addr implements net.Listener: the member's id, whatever its address is.
+func (l layer) Addr() net.Addr { return memberAddr(l.s.id) }
+
+// Dial implements raft.StreamLayer.
+func (l layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return l.dial(string(address), lineRaft, timeout)
+}
+
+type memberAddr string
+
+func (memberAddr) Network() string  { return "ferrite" }
+func (a memberAddr) String() string { return string(a) }
+
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)) //nolint:gosec // short
+	return err
+}
+
+func readJSON(r io.Reader, v any) error {
+	var n [4]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint32(n[:])
+	if size > maxHello {
+		return fmt.Errorf("a hello of %d bytes, wanted %d at most", size, maxHello)
+	}
+	b := make([]byte, size)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
