@@ -100,6 +100,7 @@ func routes() []route {
 		{method: get, path: "/x/notifications", handle: listNotifications},
 		{method: post, path: "/x/nodes/{node}/release", handle: releaseNode},
 		{method: get, path: "/x/backup", handle: writeBackup},
+		{method: get, path: "/x/summary", handle: summarize},
 		{method: get, path: "/x/secrets", handle: showKey, local: true},
 		{method: post, path: "/x/secrets/rotate", handle: rotateKey, local: true},
 
