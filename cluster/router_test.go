@@ -1,0 +1,120 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func routers(t *testing.T, n *Network, serve func(ctx context.Context, body []byte) []byte, names ...string) (out []*Router) {
+	t.Helper()
+	for _, name := range names {
+		tr, err := n.Listen(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := NewRouter(tr, serve)
+		t.Cleanup(func() { _ = r.Close() })
+		out = append(out, r)
+	}
+	return out
+}
+
+func echo(_ context.Context, body []byte) []byte { return body }
+
+func TestCallsFindTheirAnswers(t *testing.T) {
+	rs := routers(t, NewNetwork(), echo, "a", "b")
+	callsFindTheirAnswers(t, rs[0], "b")
+}
+
+func callsFindTheirAnswers(t *testing.T, r *Router, to string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			want := fmt.Sprint("call ", i)
+			got, err := r.Call(ctx, to, []byte(want))
+			if err != nil || string(got) != want {
+				t.Errorf("%q is answered with %q, %v", want, got, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Who has left answers nothing: its callers hear so at once, not at their deadlines.
+func TestGoneMembersKeepNobodyWaiting(t *testing.T) {
+	n := NewNetwork()
+	rs := routers(t, n, echo, "a", "b")
+	n.Cut("a", "b", true)
+	ended := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		_, err := rs[0].Call(ctx, "b", []byte("x"))
+		ended <- err
+	}()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		rs[0].mu.Lock()
+		waits := len(rs[0].calls)
+		rs[0].mu.Unlock()
+		if waits == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the call never waited")
+		}
+	}
+	rs[0].Gone("b")
+	if err := <-ended; !errors.Is(err, ErrLost) {
+		t.Errorf("the call ended with %v", err)
+	}
+	n.Cut("a", "b", false) // b is back
+	callsFindTheirAnswers(t, rs[0], "b")
+}
+
+// Who gives up tells so: the context of what is served ends (S6).
+func TestWhoGivesUpTellsSo(t *testing.T) {
+	begun, cancelled := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int32
+	rs := routers(t, NewNetwork(), func(ctx context.Context, body []byte) []byte {
+		if calls.Add(1) == 1 {
+			close(begun)
+			<-ctx.Done()
+			close(cancelled)
+		}
+		return body
+	}, "a", "b")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { _, err := rs[0].Call(ctx, "b", []byte("x")); ended <- err }()
+	<-begun
+	cancel()
+	if err := <-ended; !errors.Is(err, ErrLost) {
+		t.Errorf("the call ended with %v", err)
+	}
+	<-cancelled
+}
+
+func FuzzPacket(f *testing.F) {
+	f.Add([]byte("\x01a\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x05\x00\x00\x03\xe8x"))
+	f.Add([]byte("\x01a\x02\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01x"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tr, err := NewNetwork().Listen("b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := NewRouter(tr, echo)
+		r.packet(b)
+		_ = r.Close()
+	})
+}
