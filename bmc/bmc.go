@@ -119,6 +119,9 @@ type Driver struct {
 	Identity Identity
 	Poller   Poller
 	Steps    StepRunner
+	Sensors  Sensors
+	Events   EventLog
+	Manager  Manager
 	// NewLogin reports whether changed says to log in to the same BMC in another way; nil = there is no login.
 	NewLogin   func(n, changed *node.Node) bool
 	Properties map[string]string // GET /v1/drivers/NAME/properties

@@ -32,6 +32,13 @@ type BMC struct {
 	logged     []Command // ring
 	logAt      int
 	lastID     uint32
+	sdr        *repository // nil = standard
+	sdrVersion byte        // in the time of the last change
+	sel        [][16]byte
+	lastEvent  uint16
+	reserve    uint16    // newest reservation of the SDR repository and the SEL
+	lightTill  time.Time // Chassis Identify
+	lightOn    bool      // until it is switched off
 }
 
 // boot is the system boot options that matter (IPMI 28.13): parameter 5 and what keeps it.
@@ -185,4 +192,6 @@ var names = map[[2]byte]string{
 	{6, 2}: "cold reset", {6, 3}: "warm reset", {6, 4}: "get self test", {6, 0x37}: "get system guid", {6, 8}: "get device guid",
 	{6, 0x38}: "get channel authentication capabilities", {6, 0x3b}: "set session privilege level", {6, 0x3c}: "close session",
 	{6, 0x3d}: "get session info", {6, 0x54}: "get channel cipher suites", {0xa, 0x20}: "get sdr repository info", {0xa, 0x40}: "get sel info",
+	{0xa, 0x22}: "reserve sdr repository", {0xa, 0x23}: "get sdr", {0xa, 0x42}: "reserve sel", {0xa, 0x43}: "get sel entry", {0xa, 0x47}: "clear sel",
+	{0xa, 0x48}: "get sel time", {4, 0x23}: "get sensor reading factors", {4, 0x25}: "get sensor hysteresis", {4, 0x27}: "get sensor thresholds", {4, 0x2d}: "get sensor reading",
 }

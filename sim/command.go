@@ -11,26 +11,32 @@ import (
 
 // Completion codes (IPMI 5.2).
 const (
-	ok              = 0x00
-	ccInvalid       = 0xc1
-	ccLength        = 0xc7
-	ccField         = 0xcc
-	ccPrivilege     = 0xd4
-	ccState         = 0xd5
-	ccDisabled      = 0xd6
-	ccParameter     = 0x80
-	privUser        = 2
-	privOperator    = 3
-	privAdmin       = 4
-	maxReplyData    = 64
-	chassis         = 0x00
-	app             = 0x06
-	storage         = 0x0a
-	manufacturerID  = 343 // Intel
-	bootProgress    = 0
-	bootFlagsClear  = 3
-	bootAcknowledge = 4
-	bootFlags       = 5
+	ok               = 0x00
+	ccInvalid        = 0xc1
+	ccReservation    = 0xc5
+	ccLength         = 0xc7
+	ccParameterRange = 0xc9
+	ccTooMany        = 0xca
+	ccAbsent         = 0xcb
+	ccField          = 0xcc
+	ccIllegal        = 0xcd
+	ccPrivilege      = 0xd4
+	ccState          = 0xd5
+	ccDisabled       = 0xd6
+	ccParameter      = 0x80
+	privUser         = 2
+	privOperator     = 3
+	privAdmin        = 4
+	maxReplyData     = 64
+	chassis          = 0x00
+	sensorEvent      = 0x04
+	app              = 0x06
+	storage          = 0x0a
+	manufacturerID   = 343 // Intel
+	bootProgress     = 0
+	bootFlagsClear   = 3
+	bootAcknowledge  = 4
+	bootFlags        = 5
 )
 
 // message executes one IPMI message and writes the reply message; 0 = malformed. s is nil outside of a session.
@@ -70,7 +76,10 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 	return end + 1
 }
 
-func mutating(netfn, cmd byte) bool { return netfn == chassis && (cmd == 2 || cmd == 8) }
+// mutating are the commands that must not be done twice when they are sent again: chassis control, boot options, resets.
+func mutating(netfn, cmd byte) bool {
+	return netfn == chassis && (cmd == 2 || cmd == 8) || netfn == app && (cmd == 2 || cmd == 3)
+}
 
 // repeatWithin is how long a request with the same rqSeq and content counts as sent again: rqSeq has only 64 values.
 const repeatWithin = 5 * time.Second
@@ -108,13 +117,13 @@ func (b *BMC) execute(s *session, netfn, cmd byte, d, out []byte) (cc byte, n in
 		return b.chassis(s, cmd, d, out)
 	case app:
 		return b.app(s, cmd, d, out)
+	case sensorEvent:
+		return b.sensorCommand(cmd, d, out)
 	case storage:
-		switch cmd {
-		case 0x20: // SDR repository info: none
-			return ok, copy(out, []byte{0x51, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-		case 0x40: // SEL info: empty
-			return ok, copy(out, []byte{0x51, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		if cmd >= 0x40 {
+			return b.selCommand(s, cmd, d, out)
 		}
+		return b.sdrCommand(cmd, d, out)
 	}
 	return ccInvalid, 0
 }
@@ -129,11 +138,8 @@ func (b *BMC) chassis(s *session, cmd byte, d, out []byte) (byte, int) {
 		return ok, 3
 	case 0x02:
 		return b.control(s, d), 0
-	case 0x04: // Chassis Identify: a light nobody sees
-		if s.priv < privOperator {
-			return ccPrivilege, 0
-		}
-		return ok, 0
+	case 0x04:
+		return b.identify(s, d), 0
 	case 0x08:
 		if s.priv < privOperator {
 			return ccPrivilege, 0

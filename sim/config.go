@@ -25,6 +25,14 @@ type Config struct {
 	Seed        int64
 	Control     string // loopback address of the control API, "" = none
 	Sessions    int    // session slots of a BMC
+	SDRChunk    int    // most bytes of a sensor record in one answer, as BMCs with small buffers have it; 0 = 62
+}
+
+func (c Config) sdrChunk() int {
+	if c.SDRChunk == 0 {
+		return maxReplyData - 2
+	}
+	return c.SDRChunk
 }
 
 // Defaults are 200 quick, healthy BMCs.

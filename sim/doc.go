@@ -12,9 +12,10 @@
 //	f.BMC(3).SetPower(true)     // behind the conductor's back
 //
 // BMC number i answers at AddressBase + i. It speaks the RMCP presence ping, the questions that need no session, RMCP+
-// with cipher suites 3 and 17, and the chassis, session and boot option commands; anything else is answered 0xC1. The
-// codec is written from the IPMI specification alone and shares nothing with bmc/ipmi, so that each is a referee of the
-// other; ipmitool and FreeIPMI are the referees of both (conformance_test.go).
+// with cipher suites 3 and 17, the chassis, session and boot option commands, and those of sensors and the event log
+// (SetSensors, Change, LogEvent); anything else is answered 0xC1. The codec is written from the IPMI specification alone
+// and shares nothing with bmc/ipmi, so that each is a referee of the other; ipmitool and FreeIPMI are the referees of
+// both (conformance_test.go).
 //
 // What may go wrong is in Config and in the handles: latency, jitter, loss, dead BMCs, refused power, a pulled plug. All
 // chance comes from Config.Seed. The control API offers the same over HTTP, on loopback only: GET / (summary),

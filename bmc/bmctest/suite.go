@@ -86,6 +86,8 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"cancelled context", cancelled},
 		{"vendor", vendor},
 		{"steps", runSteps},
+		{"sensors", sensors},
+		{"BMC commands", manages},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, start(t)) })
 	}

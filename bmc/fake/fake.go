@@ -63,7 +63,7 @@ func New(cfg Config) *bmc.Driver {
 			PowerSync:    true, Recorded: true, BootDevices: devices,
 			CleanSteps: []node.StepSpec{{Interface: "vendor", Step: "log_passthrough", Priority: 1}},
 		},
-		Validate: f, Power: f, Boot: f, Poller: f, Steps: f,
+		Validate: f, Power: f, Boot: f, Poller: f, Steps: f, Sensors: f,
 		Properties: map[string]string{"B1": "B1 description. Required.", "B2": "B2 description. Required."},
 	}
 }
@@ -80,6 +80,7 @@ var (
 	_ bmc.Boot       = (*driver)(nil)
 	_ bmc.Poller     = (*driver)(nil)
 	_ bmc.StepRunner = (*driver)(nil)
+	_ bmc.Sensors    = (*driver)(nil)
 )
 
 var devices = []string{"pxe"}
@@ -124,6 +125,11 @@ func (f *driver) SetBootDevice(ctx context.Context, n *node.Node, device string,
 
 // BootDevices is pxe alone.
 func (*driver) BootDevices(*node.Node) []string { return devices }
+
+// Sensors has none to read.
+func (f *driver) Sensors(ctx context.Context, _ *node.Node) ([]bmc.Sensor, error) {
+	return nil, f.wait(ctx, "management")
+}
 
 // permitted makes both checks of S10, as a driver with hardware would.
 func permitted(ctx context.Context, p bmc.Permit) error {

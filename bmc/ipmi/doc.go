@@ -10,6 +10,7 @@
 //	h, err := d.Poller.Prepare(n)           // a place for the power sweep
 //	h.Poll(sink)                            // 0 allocations; the sink gets the answer
 //	state, err := d.Power.PowerState(ctx, n)
+//	all, err := d.Sensors.Sensors(ctx, n)   // one command a sensor, once its records are known
 //	defer e.Close(ctx)                      // ends all sessions with the BMCs
 //
 // # Concurrency
@@ -17,17 +18,19 @@
 // All methods may be called from anywhere. Inside, a shard is one socket and one goroutine that owns its BMC records:
 // sessions, timers (a timing wheel) and queues need no lock. There is no goroutine, descriptor or runtime timer per
 // BMC. A BMC has one session per login and one command outstanding; mutating commands go before other calls, those
-// before polls, and all polls that wait share the next reading, which is always sent after they asked. Between two
-// mutating commands to one BMC lies MinCommandInterval. Sinks run in the shard's goroutine.
+// before polls, and all polls that wait share the next reading, which is always sent after they asked. Commands for
+// sensors and the event log give way to all of these, one by one. Between two mutating commands to one BMC lies
+// MinCommandInterval. Sinks run in the shard's goroutine.
 //
 // # Failure
 //
 // Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session; chassis
-// reset and NMI are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
+// reset, NMI, BMC reset and raw requests are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
 // answer takes its session with it. Every packet of a mutating
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
 // AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
 // session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is
 // counted by reason (Stats.Drops) and told in the error of the BMC that it came from, which a BMC that talks nonsense
-// gets as a silent one does. After a panic the BMC that it happened on, and nobody else, is left alone for as long.
+// gets as a silent one does. What BMCs tell of their sensors and events is as little believed: lengths are checked, and
+// how much is asked and kept of one BMC is bounded. After a panic the BMC that it happened on, and nobody else, is left alone for as long.
 package ipmi

@@ -21,6 +21,7 @@ func (e *Engine) Driver() *bmc.Driver {
 			PowerSync:    true, BootDevices: bootDevices,
 		},
 		Validate: d, Power: d, Boot: d, Identity: d, Poller: poller{e}, NewLogin: newLogin, Properties: properties,
+		Sensors: d, Events: d, Manager: d,
 	}
 }
 

@@ -24,6 +24,8 @@ type Engine struct {
 	seed  maphash.Seed
 	names *resolver
 
+	sensors repositories // what BMCs have told of their sensors
+
 	mu     sync.Mutex // guards below
 	six    *shard     // serves those with an IPv6 address; made for the first of them
 	closed bool

@@ -4,6 +4,7 @@
 package ipmi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,16 +41,28 @@ var codes = map[byte]struct {
 	0xff: {"unspecified error", false},
 }
 
-func codeError(code byte) error {
-	c, ok := codes[code]
-	switch {
-	case code == 0xd4:
-		return fmt.Errorf("%w: completion code 0xd4: %w", errAnswered, errPrivilege)
-	case ok:
-		return fmt.Errorf("%w: completion code 0x%02x, %s", errAnswered, code, c.text)
-	default:
-		return fmt.Errorf("%w: completion code 0x%02x", errAnswered, code)
+// completion is a completion code as an error.
+type completion byte
+
+// Error names the code.
+func (c completion) Error() string {
+	if known, ok := codes[byte(c)]; ok {
+		return fmt.Sprintf("completion code 0x%02x, %s", byte(c), known.text)
 	}
+	return fmt.Sprintf("completion code 0x%02x", byte(c))
+}
+
+func codeError(code byte) error {
+	if code == 0xd4 {
+		return fmt.Errorf("%w: completion code 0xd4: %w", errAnswered, errPrivilege)
+	}
+	return fmt.Errorf("%w: %w", errAnswered, completion(code))
+}
+
+// refusedWith reports whether the BMC answered with one of these codes.
+func refusedWith(err error, codes ...byte) bool {
+	var c completion
+	return errors.As(err, &c) && bytes.IndexByte(codes, byte(c)) >= 0
 }
 
 // command sends the job's next command under a new rqSeq.
@@ -238,7 +251,7 @@ func (sh *shard) sessionPacket(b []byte, h header, from netip.AddrPort) Reason {
 	}
 	r.lastUse = sh.now
 	// The stage is what tells an answer from a late duplicate: rqSeq only moves with the next command.
-	if netfn, cmd := r.outstanding(); r.stage != exchanging || p.netfn != netfn|1 || p.cmd != cmd || p.rqSeq != r.sess.rqSeq {
+	if netfn, cmd := r.outstanding(); r.stage != exchanging || p.netfn != netfn&0x3f|1 || p.cmd != cmd || p.rqSeq != r.sess.rqSeq {
 		return dropLate
 	}
 	sh.suspects.clear(from)

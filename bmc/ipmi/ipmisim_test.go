@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,27 @@ func TestOpenIPMI(t *testing.T) {
 		}
 		if got := o.calls(func(c string) bool { return strings.Contains(c, "set reset") }); len(got) != 1 {
 			t.Errorf("the machine was reset %d times (%q): wanted once", len(got), got)
+		}
+	})
+	t.Run("sensors and events", func(t *testing.T) {
+		o, e, n := start(t)
+		d := e.Driver()
+		got, err := d.Sensors.Sensors(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got, ipmitool(t, o.addr, "secret", "-v", "sdr"))
+		var all []string
+		for _, s := range got {
+			all = append(all, fmt.Sprintf("%s %v %s %s %q", s.ID, s.Value, s.Unit, s.Status, s.States))
+		}
+		want := []string{`Inlet Temp (0x5) 21 degrees C ok []`, `Fan1A (0x30) 360 RPM Lower Critical []`, `Status (0x85) 0   ["Presence detected" "Power Supply input lost (AC/DC)"]`}
+		if !slices.Equal(all, want) {
+			t.Errorf("read %q: wanted %q", all, want)
+		}
+		events, err := d.Events.Events(t.Context(), n, 0)
+		if err != nil || len(events) != 2 || events[0].Sensor != "Inlet Temp (0x5)" || events[0].Text != "Upper Critical - going high" || events[1].Record != 0xe1 || len(events[1].Data) != 13 {
+			t.Errorf("the log is %+v, %v: wanted an event of the inlet and one of the maker's", events, err)
 		}
 	})
 	t.Run("persistent boot device", func(t *testing.T) {

@@ -49,6 +49,7 @@ type record struct {
 	asking *waiter // are answered by the outstanding reading
 	mut    *call   // mutating calls in order
 	reads  *call   // other calls in order
+	slow   *call   // calls that give way to everything else, in order
 	cur    *call   // the outstanding command is this call's; nil = a reading for asking
 
 	lastUse  int64 // when the BMC last proved that the session lives (shard time)
@@ -102,6 +103,7 @@ type call struct {
 	priv     byte // privilege level that it needs
 	mutating bool
 	once     bool // never retransmitted (S12)
+	slow     bool // gives way to polls: one of many commands that nobody waits for (sensors, event log)
 	insist   bool // asks anew although the BMC has refused the login a while ago
 	ended    bool // owned by the shard's goroutine
 	permit   bmc.Permit

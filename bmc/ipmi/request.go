@@ -38,12 +38,15 @@ func (sh *shard) request(q *request) {
 			q.call.end(outcome{err: err, auth: denied(err)})
 			return
 		}
-		if q.call.mutating {
+		switch {
+		case q.call.mutating:
 			push(&r.mut, q.call)
-		} else {
+		case q.call.slow:
+			push(&r.slow, q.call)
+		default:
 			push(&r.reads, q.call)
 		}
-		sh.want(r, true)
+		sh.want(r, !q.call.slow)
 	default:
 		if err := sh.refusal(r); err != nil {
 			sh.answer(q.sink, node.PowerUnknown, sh.failure(r, err))

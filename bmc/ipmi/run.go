@@ -63,13 +63,14 @@ func (sh *shard) token() bool {
 	return true
 }
 
-// begin picks the record's next job: a mutating call whose turn has come, another call, or a reading for all who asked.
+// begin picks the record's next job: a mutating call whose turn has come, another call, a reading for all who asked, or
+// a call that gives way to those.
 func (sh *shard) begin(r *record) {
 	if r.has(flagClosing) {
 		sh.goodbye(r)
 		return
 	}
-	for _, q := range []**call{&r.mut, &r.reads} {
+	for _, q := range []**call{&r.mut, &r.reads, &r.slow} {
 		for *q != nil && (*q).gone.Load() {
 			*q = (*q).next
 		}
@@ -86,6 +87,9 @@ func (sh *shard) begin(r *record) {
 	}
 	if r.cur == nil && r.reads != nil {
 		r.cur, r.reads = r.reads, r.reads.next
+	}
+	if r.cur == nil && r.polls == nil && r.slow != nil {
+		r.cur, r.slow = r.slow, r.slow.next
 	}
 	switch {
 	case r.cur != nil:
@@ -173,7 +177,7 @@ func (sh *shard) endJob(r *record, o outcome) {
 	switch {
 	case r.mut != nil || r.reads != nil:
 		sh.want(r, true)
-	case r.polls != nil || sh.leaving:
+	case r.polls != nil || r.slow != nil || sh.leaving:
 		sh.want(r, false)
 	case r.flags&(flagReleased|flagAnonymous) != 0:
 		sh.settle(r)
@@ -204,7 +208,7 @@ func (sh *shard) failPolls(r *record, err error) {
 // failAll answers everybody who waits for this BMC with an error.
 func (sh *shard) failAll(r *record, err error) {
 	sh.failPolls(r, err)
-	for _, q := range []**call{&r.mut, &r.reads} {
+	for _, q := range []**call{&r.mut, &r.reads, &r.slow} {
 		for *q != nil {
 			c := *q
 			*q = c.next
@@ -221,7 +225,7 @@ func (sh *shard) hold(r *record) {
 	} else {
 		sh.failPolls(r, r.cause)
 	}
-	if r.mut != nil || r.reads != nil {
+	if r.mut != nil || r.reads != nil || r.slow != nil {
 		sh.wheel.set(r, sh.now, time.Duration(r.heldTill-sh.now))
 		return
 	}

@@ -162,9 +162,12 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		sh.failPolls(r, err)
 		if c := r.cur; c != nil { // its turn comes again
 			r.cur = nil
-			if c.mutating {
+			switch {
+			case c.mutating:
 				c.next, r.mut = r.mut, c
-			} else {
+			case c.slow:
+				c.next, r.slow = r.slow, c
+			default:
 				c.next, r.reads = r.reads, c
 			}
 		}

@@ -20,6 +20,7 @@ import (
 const (
 	privUser     = 2
 	privOperator = 3
+	privAdmin    = 4
 )
 
 // privileges maps ipmi_priv_level to its number.

@@ -34,7 +34,9 @@ const (
 // Network functions and commands that we send (IPMI v2.0, appendix G).
 const (
 	netChassis = 0x00
+	netSensor  = 0x04
 	netApp     = 0x06
+	netStorage = 0x0a
 
 	cmdChassisStatus  = 0x01
 	cmdChassisControl = 0x02
@@ -151,9 +153,12 @@ func putHeader(b []byte, kind byte, id, seq uint32, n int) {
 	binary.LittleEndian.PutUint16(b[14:], uint16(n)) //nolint:gosec // n is below maxPacket
 }
 
+// onLUN addresses a command to a logical unit of the BMC: bits 7:6 of the network function, which has but six bits.
+func onLUN(netfn, lun byte) byte { return netfn | lun<<6 }
+
 // putMessage writes an IPMI request message and returns its length (IPMI v2.0, section 13.8).
 func putMessage(b []byte, netfn, cmd, rqSeq byte, data []byte) int {
-	b[0], b[1] = bmcAddress, netfn<<2
+	b[0], b[1] = bmcAddress, netfn<<2|netfn>>6
 	b[2] = checksum(b[:2])
 	b[3], b[4], b[5] = consoleAddress, rqSeq<<2, cmd
 	n := 6 + copy(b[6:], data)
