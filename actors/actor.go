@@ -21,6 +21,7 @@ type (
 	activate struct {
 		uuid  string
 		alone bool // nothing else was sent with it
+		guest bool // a release by force was: the node is not ours before that
 	}
 	// outcome is an effect's Done, a sample of the sweep, or what an actor asks of itself (renewal, panicked).
 	outcome struct {
@@ -105,6 +106,7 @@ type nodeActor struct {
 	foreign string           // operation found under another owner, whose permit may still be good (S11)
 	entry   *entry           // place in the sweep
 	gone    bool             // off the map and about to stop: forwards what still comes
+	guest   bool             // here only to release the node by force
 }
 
 // Receive handles one message; it never blocks.
@@ -112,7 +114,7 @@ func (a *nodeActor) Receive(c actor.Context) {
 	defer a.recovered(c)
 	switch m := c.Message().(type) {
 	case *activate:
-		a.uuid = m.uuid
+		a.uuid, a.guest = m.uuid, m.guest
 		a.activate(c)
 		if m.alone {
 			a.work(c) // the node may have been deleted since somebody saw it
@@ -143,6 +145,7 @@ func (a *nodeActor) work(c actor.Context) {
 		a.queue = nil
 	}
 	a.now = nil
+	a.leave(c)
 	a.retire(c)
 }
 
@@ -178,7 +181,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 // activate loads the node and goes on with what a former owner left open (S3).
 func (a *nodeActor) activate(c actor.Context) {
 	a.reload(c)
-	if a.n != nil && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
+	if !a.guest && a.n != nil && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
 		a.queue = append(a.queue, &outcome{msg: node.Activated{}})
 		a.work(c)
 	}
@@ -204,9 +207,6 @@ func (a *nodeActor) request(c actor.Context, q *call) {
 	if a.reading != nil && exclusive(q.msg) {
 		a.wait(c, q, node.Decision{}, a.busyReading())
 		return
-	}
-	if _, ok := q.msg.(node.Release); ok && a.n != nil && a.n.Intent != nil {
-		a.f.cfg.Logger.Warn("operation released by force", "node", a.uuid, "op", a.n.Intent.ID, "verb", a.n.Intent.Verb, "by", q.meta.By)
 	}
 	d, err := a.step(q.meta, q.msg)
 	if isLocked(err) {
@@ -273,7 +273,7 @@ func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 	env := node.Env{
 		Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: meta, Policy: a.f.cfg.Policy,
 	}
-	if a.n != nil && a.n.Quarantined == "" { // it may be the driver's own code that fails on this node
+	if a.n != nil && a.n.Quarantined == "" && !releases(a.n) { // it may be the driver's own code that fails on this node
 		env.Facts = a.f.facts(a.n, m)
 	}
 	d, err := node.Step(env, a.n, m)

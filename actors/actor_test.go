@@ -37,6 +37,7 @@ type machine struct {
 	entered  int                          // commands that came to the gate
 	tries    int                          // commands that passed their permit, those that failed included
 	check    func(*node.Node, bmc.Action) // called at each command that leaves, nil = none
+	hold     func(bmc.Permit)             // holds a command up that has passed its permit and not left, nil = none
 	boot     string
 	polls    int
 }
@@ -72,6 +73,12 @@ func (m *machine) pass(ctx context.Context, p bmc.Permit) error {
 func (m *machine) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bmc.Permit) error {
 	if err := m.pass(ctx, p); err != nil {
 		return err
+	}
+	m.mu.Lock()
+	hold := m.hold
+	m.mu.Unlock()
+	if hold != nil {
+		hold(p)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

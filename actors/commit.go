@@ -151,13 +151,14 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	if opens(n, a.n) {
 		killpoint("after-result", a.uuid)
 	}
+	a.telling(a.n, n)
 	a.take(c, n)
 	if n.Intent != nil {
 		a.f.granted(a.uuid, n.Intent.ID, p.stamp)
 	}
 	for _, e := range p.d.Effects {
 		a.effect = under(n)
-		if a.foreign == e.Op && e.Kind != node.None && e.Kind != node.Verify { // S11: also when the answer to the claim itself was lost
+		if a.foreign == e.Op && e.Kind != node.None && e.Kind != node.Verify && e.Kind != node.HoldOff { // S11: also when the answer to the claim itself was lost
 			e.Hold = max(e.Hold, a.f.cfg.Policy.Valid+a.f.cfg.Policy.Valid/10)
 		}
 		a.foreign = ""
@@ -174,6 +175,7 @@ func (a *nodeActor) settle(p *pending) {
 			a.waiters = map[string]*call{}
 		}
 		a.waiters[a.n.Intent.ID] = p.c
+		a.tell(a.cutShort()) // a release took the place of what others wait for
 		return
 	}
 	if p.c != nil {
@@ -183,7 +185,7 @@ func (a *nodeActor) settle(p *pending) {
 		}
 		p.c.answer(value, nil)
 	}
-	var result any = &node.Error{Op: "wait", Node: a.uuid, Kind: node.Internal, Text: "the operation was ended before its outcome was known"}
+	result := any(a.cutShort())
 	if p.o != nil {
 		if _, ok := p.o.msg.(node.Done); ok {
 			result = p.d.Reply
@@ -220,8 +222,8 @@ func (a *nodeActor) stepAgain(c actor.Context, p *pending) {
 	switch {
 	case p.c != nil:
 		p.c.steps++
-		if p.c.steps > 3 {
-			p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: "the node changed three times while the request was made: try again"})
+		if p.c.steps > maySteps(p.c.msg) {
+			p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: "the node kept changing while the request was made: try again"})
 			return
 		}
 		a.request(c, p.c)

@@ -37,12 +37,14 @@ func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
 	f.stats.operations.Add(1)
 	go func() {
 		defer f.stats.operations.Add(-1)
-		select {
-		case f.slots <- struct{}{}:
-			defer func() { <-f.slots }()
-		case <-f.ctx.Done():
-			f.settled(o)
-			return
+		if e.Kind != node.HoldOff { // what ends an operation that never ends must not wait behind such
+			select {
+			case f.slots <- struct{}{}:
+				defer func() { <-f.slots }()
+			case <-f.ctx.Done():
+				f.settled(o)
+				return
+			}
 		}
 		d, finished := f.perform(self, n, e)
 		if !finished {
@@ -68,6 +70,8 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 		return d, false
 	}
 	switch e.Kind {
+	case node.HoldOff: // S13: it was only about the time
+		return node.Done{}, true
 	case node.DrivePower:
 		return f.drivePower(self, n, e)
 	case node.Verify:

@@ -229,7 +229,7 @@ func (f *Fleet) pid(uuid string) *actor.PID {
 func (f *Fleet) ensure(uuid string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ensureLocked(uuid, true)
+	f.ensureLocked(uuid, true, false)
 }
 
 // deliver gives a request to the node's actor. It sends under the map's lock: an actor that goes off the map has got
@@ -246,19 +246,21 @@ func (f *Fleet) deliver(uuid string, c *call) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.system.Root.Send(f.ensureLocked(uuid, false), c)
+	_, release := c.msg.(node.Release)
+	f.system.Root.Send(f.ensureLocked(uuid, false, release), c)
 }
 
 // ensureLocked returns the node's actor, making it if there is none; its first message activates it. alone says that no
-// request follows: if the node is gone by then, so is the actor.
-func (f *Fleet) ensureLocked(uuid string, alone bool) *actor.PID {
+// request follows: if the node is gone by then, so is the actor. guest says that a release by force follows: what the node
+// has under way is not gone on with before.
+func (f *Fleet) ensureLocked(uuid string, alone, guest bool) *actor.PID {
 	if pid := f.pids[uuid]; pid != nil {
 		return pid
 	}
 	pid := f.system.Root.Spawn(f.props)
 	f.pids[uuid] = pid
 	f.stats.actors.Add(1)
-	f.system.Root.Send(pid, &activate{uuid: uuid, alone: alone})
+	f.system.Root.Send(pid, &activate{uuid: uuid, alone: alone, guest: guest})
 	return pid
 }
 

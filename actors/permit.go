@@ -60,8 +60,9 @@ func (p *permit) Live() bool { return p.from.within(p.f.cfg.Policy.Valid) }
 
 // renewal asks the actor for one more commit under an operation.
 type renewal struct {
-	op string
-	c  *call
+	op    string
+	owner node.Owner // under whom it was begun: a claim since then has ended its right
+	c     *call
 }
 
 // MsgName names the message.
@@ -86,7 +87,7 @@ func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*per
 				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at}, nil
 			}
 		}
-		if err := f.renewed(ctx, self, op); err != nil {
+		if err := f.renewed(ctx, self, n); err != nil {
 			return nil, err
 		}
 	}
@@ -94,9 +95,9 @@ func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*per
 }
 
 // renewed asks the actor for one more commit and waits for it, but not for ever: the actor of a deleted node has stopped.
-func (f *Fleet) renewed(ctx context.Context, self *actor.PID, op string) error {
-	q := &call{ctx: ctx, msg: node.RenewPermit{Op: op}, reply: make(chan reply, 1)}
-	f.system.Root.Send(self, &outcome{msg: renewal{op: op, c: q}})
+func (f *Fleet) renewed(ctx context.Context, self *actor.PID, n *node.Node) error {
+	q := &call{ctx: ctx, msg: node.RenewPermit{Op: n.Intent.ID}, reply: make(chan reply, 1)}
+	f.system.Root.Send(self, &outcome{msg: renewal{op: n.Intent.ID, owner: n.Owner, c: q}})
 	limit := time.NewTimer(f.cfg.Policy.Valid)
 	defer limit.Stop()
 	select {
@@ -116,6 +117,10 @@ func (f *Fleet) renewed(ctx context.Context, self *actor.PID, op string) error {
 func (a *nodeActor) renew(c actor.Context, r renewal) {
 	if a.n == nil {
 		r.c.answer(nil, a.notFound(r))
+		return
+	}
+	if a.n.Owner != r.owner { // S13: the operation was taken away and given back
+		r.c.answer(nil, &node.Error{Op: r.MsgName(), Node: a.uuid, Kind: node.Conflict, Text: "operation " + r.op + " is another owner's now"})
 		return
 	}
 	d, err := a.step(node.Meta{}, r.c.msg)

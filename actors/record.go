@@ -29,6 +29,7 @@ func (a *nodeActor) reload(c actor.Context) {
 	switch {
 	case ok && (a.n == nil || n.Rev > a.n.Rev):
 		a.take(c, n)
+		a.stolen()
 	case !ok && a.n != nil && applied >= a.n.Rev:
 		a.lost(nil)
 	}

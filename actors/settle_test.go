@@ -130,7 +130,7 @@ func TestWaitersAreAlwaysAnswered(t *testing.T) {
 		w.must(id, node.SetBootDevice{Device: "disk"})
 	})
 	t.Run("the operation is released by force", func(t *testing.T) {
-		w := newWorld(t, nil)
+		w := newWorld(t, func(c *Config) { c.Policy.Valid = 50 * time.Millisecond })
 		id := w.create(nil)
 		w.m.set(func() { w.m.gate = make(chan struct{}) })
 		got := make(chan error, 1)

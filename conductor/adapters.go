@@ -6,7 +6,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -64,57 +63,6 @@ func (h *hardware) BootDevices(n *node.Node) ([]string, error) {
 		return nil, &node.Error{Op: "BootDevices", Node: n.UUID, Kind: node.Unsupported, Text: "Driver " + n.Driver + " does not support get_supported_boot_devices (disabled or not implemented)."}
 	}
 	return d.Boot.BootDevices(n), nil
-}
-
-// Claim begins a release by force (S13): it commits a new epoch over the living owner, so that no permit of the old one can
-// be made or renewed, and waits until those that were made have ended (S11). The operation stays open, and a restart in
-// the meantime goes on with it as always. A phase that ends meanwhile and begins another one is claimed and waited for
-// again. It returns the node as it is then.
-func (h *hardware) Claim(ctx context.Context, uuid string) (*node.Node, error) {
-	store, hold := h.shared.store, h.policy.Valid+h.policy.Valid/10
-	if hold == 0 {
-		hold = 11 * time.Second // actors.Config.Defaults: a permit lasts 10 s
-	}
-	claimed := "" // operation and phase
-	for {
-		if _, err := store.ReadIndex(ctx); err != nil {
-			return nil, err
-		}
-		n, ok := store.Node(uuid)
-		if !ok || n.Intent == nil || n.Intent.ID+n.Intent.Phase == claimed {
-			return n, nil
-		}
-		c := n.Clone()
-		c.Owner.Epoch++
-		key := persistence.Key{Kind: persistence.KindNode, ID: uuid}
-		_, err := store.Commit(ctx, persistence.Tx{
-			If: []persistence.Cond{{Key: key, Rev: n.Rev}}, Put: []persistence.Put{{Key: key, Value: c, Uniq: nodeKeys(n)}},
-		})
-		var conflict *persistence.Conflict
-		switch {
-		case errors.As(err, &conflict):
-			continue
-		case err != nil:
-			return nil, err
-		}
-		claimed = n.Intent.ID + n.Intent.Phase
-		select {
-		case <-time.After(hold):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// nodeKeys are the keys that no other node may hold, as its actor writes them.
-func nodeKeys(n *node.Node) (u []string) {
-	if n.Name != "" {
-		u = append(u, "name/"+n.Name)
-	}
-	if n.InstanceUUID != "" {
-		u = append(u, "instance/"+n.InstanceUUID)
-	}
-	return u
 }
 
 // Properties explain driver_info (GET /v1/drivers/NAME/properties).

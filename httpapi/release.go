@@ -5,9 +5,7 @@ package httpapi
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -15,13 +13,6 @@ import (
 	"ferrite/httpapi/wire"
 	"ferrite/node"
 )
-
-// Claimer takes a node from its living owner (S13): it commits a claim with which no permit of that owner can be made or
-// renewed, and returns when those that were made have ended, with the node as it is then; nil = it was deleted. A Hardware
-// that is no Claimer has no permits to wait for.
-type Claimer interface {
-	Claim(ctx context.Context, nodeUUID string) (*node.Node, error)
-}
 
 // held is what keeps a node from being used, as the release tells it.
 type held struct {
@@ -46,6 +37,9 @@ func heldBy(n *node.Node) held {
 	if i := n.Intent; i != nil {
 		h.Operation, h.Verb, h.Phase, h.Target = i.ID, i.Verb, i.Phase, string(i.Target)
 		h.Owner, h.Since, h.By, h.Request = i.Owner.Name, &i.Since, i.By, i.Request
+		if was := i.Released; was != nil { // a release under way: what it ends
+			h.Operation, h.Verb, h.Phase, h.Owner, h.Since, h.By, h.Request = was.ID, was.Verb, was.Phase, was.Owner.Name, &was.Since, was.By, was.Request
+		}
 	}
 	return h
 }
@@ -74,7 +68,9 @@ func target(t string) string {
 }
 
 // releaseNode is POST /v1/x/nodes/{node}/release with {"force": true} (S13). Without force it is refused, and the refusal
-// says what would be dropped. It takes as long as a permit may live; the request then answers what was released.
+// says what would be dropped. The node's actor of this conductor claims it over whoever owns it and waits until no permit is
+// left, which takes as long as one may live; the request then answers what was released. A request that gets no answer need
+// not be repeated: what has begun is ended by whoever looks after the node.
 func releaseNode(r *request) error {
 	args, err := r.arguments("force")
 	if err != nil {
@@ -98,7 +94,7 @@ func releaseNode(r *request) error {
 		return invalid("Releasing node %s by force would end %s. Nothing says what the machine does then. It was not released: say force (--force) to do so.", n.UUID, h)
 	}
 	r.tell("action", "release", "op", h.Operation, "verb", h.Verb, "phase", h.Phase, "target", h.Target, "owner", h.Owner, "quarantined", h.Quarantined)
-	if err := r.release(n, h); err != nil {
+	if _, err := r.do(n.UUID, node.Release{Op: h.Operation}); err != nil {
 		r.tell("result", err.Error())
 		return err
 	}
@@ -109,27 +105,4 @@ func releaseNode(r *request) error {
 	}
 	r.json(http.StatusOK, append(r.buffer(), b...))
 	return nil
-}
-
-// release claims, waits and ends the operation, if it is still the one that the caller was told of.
-func (r *request) release(n *node.Node, h held) error {
-	if c, ok := r.s.cfg.Hardware.(Claimer); ok && n.Intent != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
-		defer cancel()
-		now, err := c.Claim(ctx, n.UUID)
-		switch {
-		case err != nil:
-			return fmt.Errorf("claiming node %s: %w", n.UUID, err)
-		case now == nil:
-			return refuse(node.NotFound, "Node %s was deleted while it was released.", n.UUID)
-		case now.Quarantined == "" && (now.Intent == nil || now.Intent.ID != h.Operation):
-			return refuse(node.Conflict, "Operation %q of node %s ended by itself while it was released: read the node.", h.Verb, n.UUID)
-		}
-	}
-	_, err := r.do(n.UUID, node.Release{})
-	var e *node.Error
-	if errors.As(err, &e) && e.Kind == node.Conflict {
-		return refuse(node.Conflict, "What held node %s ended by itself while it was released: read the node.", n.UUID)
-	}
-	return err
 }

@@ -9,32 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"ferrite/httpapi"
 	"ferrite/node"
+	"ferrite/persistence"
 )
-
-// claiming is hardware whose nodes must be claimed first.
-type claiming struct {
-	hardware
-	claim func(uuid string) (*node.Node, error)
-}
-
-func (c claiming) Claim(_ context.Context, uuid string) (*node.Node, error) { return c.claim(uuid) }
 
 // TestRelease: only by force, with the claim before the end, and it says what it dropped to the client and to the audit.
 func TestRelease(t *testing.T) { // S13
-	var w *world
-	var claimed []string
-	w = newWorld(t, func(c *httpapi.Config) {
-		c.Hardware = claiming{claim: func(uuid string) (*node.Node, error) {
-			claimed = append(claimed, uuid)
-			n, _ := w.store.Node(uuid)
-			if n.Intent == nil {
-				t.Error("the operation was ended before the claim")
-			}
-			return n, nil
-		}}
-	})
+	w := newWorld(t)
 	id := w.create(`{"driver":"fake-hardware","name":"n1"}`)
 	const path = "/v1/x/nodes/n1/release"
 	w.want(409, "POST", path, `{"force":true}`) // nothing to release
@@ -49,7 +30,7 @@ func TestRelease(t *testing.T) { // S13
 	}
 	w.want(400, "POST", path, `{"force":"perhaps"}`)
 	w.want(400, "POST", path, `{"force":true,"quick":true}`)
-	if len(claimed) > 0 {
+	if n, _ := w.store.Node(id); n.Intent.Released != nil {
 		t.Fatal("claimed without force")
 	}
 	a := w.want(200, "POST", path, `{"force":true}`)
@@ -57,9 +38,6 @@ func TestRelease(t *testing.T) { // S13
 		if got, _ := a.get(key).(string); got != want {
 			t.Errorf("%s is %q, wanted %q", key, got, want)
 		}
-	}
-	if len(claimed) != 1 {
-		t.Errorf("claimed %v, wanted the node once", claimed)
 	}
 	n := w.want(200, "GET", "/v1/nodes/n1", "")
 	if e, _ := n.get("last_error").(string); n.get("reservation") != nil || n.get("target_power_state") != nil || !strings.Contains(e, "released by force") {
@@ -76,27 +54,27 @@ func TestRelease(t *testing.T) { // S13
 
 // TestReleaseOfWhatEndedMeanwhile ends nothing that began after the one that was to be released.
 func TestReleaseOfWhatEndedMeanwhile(t *testing.T) { // S13
-	var w *world
-	w = newWorld(t, func(c *httpapi.Config) {
-		c.Hardware = claiming{claim: func(uuid string) (*node.Node, error) {
-			n, _ := w.store.Node(uuid)
-			c := n.Clone()
-			i := *c.Intent
-			i.ID = "another"
-			c.Intent = &i
-			return c, nil
-		}}
-	})
-	w.create(`{"driver":"fake-hardware","name":"n1"}`)
+	w := newWorld(t)
+	id := w.create(`{"driver":"fake-hardware","name":"n1"}`)
 	w.owner.open = true
 	w.want(202, "PUT", "/v1/nodes/n1/states/power", `{"target":"power on"}`)
+	w.owner.before = func(_ string, m node.Msg) (any, error, bool) {
+		if _, ok := m.(node.Release); ok { // in between the operation ends and another one begins
+			n, _ := w.store.Node(id)
+			next := n.Clone()
+			next.Intent.ID = "another"
+			key := persistence.Key{Kind: persistence.KindNode, ID: id}
+			if _, err := w.store.Commit(context.Background(), persistence.Tx{If: []persistence.Cond{{Key: key, Rev: n.Rev}}, Put: []persistence.Put{{Key: key, Value: next, Uniq: []string{"name/n1"}}}}); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil, nil, false
+	}
 	if a := w.want(409, "POST", "/v1/x/nodes/n1/release", `{"force":true}`); !strings.Contains(a.text, "ended by itself") {
 		t.Errorf("told %s", a.text)
 	}
-	for _, m := range w.owner.asked {
-		if _, ok := m.(node.Release); ok {
-			t.Error("another operation was released")
-		}
+	if n, _ := w.store.Node(id); n.Intent == nil || n.Intent.ID != "another" {
+		t.Errorf("another operation was released: %+v", n.Intent)
 	}
 }
 

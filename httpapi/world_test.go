@@ -92,7 +92,7 @@ func (o *owner) step(id string, meta node.Meta, m node.Msg) (any, error) {
 		return nil, taken(m, err)
 	}
 	for _, e := range d.Effects {
-		if o.open {
+		if o.open && e.Kind != node.HoldOff {
 			break
 		}
 		done := node.Done{Op: e.Op, Phase: e.Phase, State: e.Want}

@@ -20,14 +20,15 @@ type Decision struct {
 // EffectKind says what an Effect does.
 type EffectKind string
 
-// Effects. All but None and RunStep of fake interfaces talk to the BMC.
+// Effects. All but None, HoldOff and RunStep of fake interfaces talk to the BMC.
 const (
 	DrivePower EffectKind = "drive power" // read, act, wait for the state
 	Verify     EffectKind = "verify"      // read power and vendor; nothing mutating
 	RunStep    EffectKind = "run step"    // one deploy, clean, service ... step
 	SetBoot    EffectKind = "set boot device"
 	SendNMI    EffectKind = "inject nmi"
-	None       EffectKind = "none" // go on at once: a flow's next phase is decided by its outcome
+	HoldOff    EffectKind = "hold off" // wait for Hold, touch nothing: permits of a former owner end (S13)
+	None       EffectKind = "none"     // go on at once: a flow's next phase is decided by its outcome
 )
 
 // Effect is one thing to do in the outside world after the commit. Its outcome comes back as Done with the same Op and

@@ -71,8 +71,10 @@ type (
 		Add    string
 		Remove string
 	}
-	// Release is "ferrite node release --force" (S13): ends the open intent with an error. Reply: nil.
-	Release struct{}
+	// Release is "ferrite node release --force" (S13): it takes the open operation from whoever holds it and ends it with
+	// an error when no command of it can be on its way any more. The conductor that is asked does it, owner or not: it is
+	// never sent on. The reply (nil) comes when the operation has ended.
+	Release struct{ Op string } // only this operation; "" = any
 )
 
 // BootDevice is the reply to GetBootDevice. Known false: both are null on the wire.

@@ -122,6 +122,8 @@ type Intent struct {
 	Sync    bool          // opened by power sync: the failure counter is written with the result (P4)
 	Manual  bool          // manual cleaning: ends in manageable
 	Steps   []StepSpec    // steps still to run, the running one first
+
+	Released *Released // VerbRelease: the operation that is ended
 }
 
 // StepSpec is one deploy, clean, verify or service step (spec flows.md section 2).

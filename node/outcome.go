@@ -17,6 +17,8 @@ func (s *step) done(m Done) (Decision, error) {
 		return s.managementDone(m)
 	case VerbVerify:
 		return s.verifyDone(m)
+	case VerbRelease:
+		return s.released()
 	case VerbTearDown:
 		if s.n.ProvisionState == Deleting {
 			return s.tornDown(m)

@@ -28,7 +28,7 @@ func TestRandomLives(t *testing.T) {
 			"sample":   l.sample,
 			"crash":    l.crash,
 			"renew":    l.renew,
-			"release":  func(t *rapid.T) { l.step(t, l.env, Release{}) },
+			"release":  l.release,
 			"":         l.atRest,
 			"outcome2": l.outcome, // outcomes are as likely as requests, or operations would never end
 		})
@@ -141,7 +141,7 @@ func (l *life) checkIntent(t *rapid.T, m Msg, d Decision) {
 	if i.Owner != n.Owner || n.Reservation() == "" {
 		t.Fatalf("%s: intent of %+v on a node of %+v", m.MsgName(), i.Owner, n.Owner)
 	}
-	if i.Verb == VerbPower && n.TargetPowerState != i.Target.Final() || i.Verb != VerbPower && n.TargetPowerState != "" {
+	if verb := under(i); verb == VerbPower && n.TargetPowerState != i.Target.Final() || verb != VerbPower && n.TargetPowerState != "" {
 		t.Fatalf("%s: %q towards %q shows target %q", m.MsgName(), i.Verb, i.Target, n.TargetPowerState)
 	}
 	if _, renewed := m.(RenewPermit); renewed {
@@ -150,6 +150,14 @@ func (l *life) checkIntent(t *rapid.T, m Msg, d Decision) {
 	if len(d.Effects) != 1 || d.Effects[0].Op != i.ID || d.Effects[0].Phase != i.Phase || d.Effects[0].Class != i.Class {
 		t.Fatalf("%s: phase %q of %s asks for %+v", m.MsgName(), i.Phase, i.ID, d.Effects)
 	}
+}
+
+// under is what an intent is about: of a release, what it ends.
+func under(i *Intent) string {
+	if i.Released != nil {
+		return i.Released.Verb
+	}
+	return i.Verb
 }
 
 // invisible are the fields that no client sees (P7).
@@ -211,7 +219,7 @@ func (l *life) checkNotices(t *rapid.T, m Msg, notices []Notice) {
 // atRest are invariants of the node between messages.
 func (l *life) atRest(t *rapid.T) {
 	n := l.n
-	if l.power != (n.Intent != nil && n.Intent.Verb == VerbPower) {
+	if l.power != (n.Intent != nil && under(n.Intent) == VerbPower) {
 		t.Fatalf("power_set open: %v, intent %+v", l.power, n.Intent)
 	}
 	if l.flow != n.ProvisionState.Unstable() {
@@ -381,12 +389,29 @@ func (l *life) crash(t *rapid.T) {
 		t.Fatalf("an open intent was not claimed: %+v", l.n.Intent)
 	}
 	for _, e := range l.pending {
-		if touchesBMC(e) && e.Hold <= l.env.Policy.Valid {
+		if (touchesBMC(e) || e.Kind == HoldOff) && e.Hold <= l.env.Policy.Valid {
 			t.Fatalf("S11: effect %+v does not wait for the old permit to end", e)
 		}
 		if e.Class == Once {
 			t.Fatalf("S12: effect %+v is sent again", e)
 		}
+	}
+}
+
+// release takes the operation from its owner, be it ourselves: whatever it has under way counts no more, and the end waits
+// until no permit of it is left (S13).
+func (l *life) release(t *rapid.T) {
+	before := l.n
+	l.step(t, l.env, Release{})
+	if before.Intent == nil || l.n == before { // nothing there, or it is being released already
+		return
+	}
+	i := l.n.Intent
+	if i == nil || i.ID == before.Intent.ID || l.n.Owner.Epoch != before.Owner.Epoch+1 {
+		t.Fatalf("S13: released without a claim: %+v after %+v", l.n.Owner, before.Owner)
+	}
+	if e := l.pending[len(l.pending)-1]; e.Kind != HoldOff || e.Hold <= l.env.Policy.Valid {
+		t.Fatalf("S13: the release does not wait for the permits of before: %+v", e)
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *step) resume() (Decision, error) {
 }
 
 // touchesBMC reports whether an effect may send mutating commands, for which a foreign permit must have ended.
-func touchesBMC(e Effect) bool { return e.Kind != None && e.Kind != Verify }
+func touchesBMC(e Effect) bool { return e.Kind != None && e.Kind != Verify && e.Kind != HoldOff }
 
 // effectAgain is the effect of the phase that the intent is in, with a read first wherever that is possible.
 func (s *step) effectAgain() (Effect, error) {
@@ -74,6 +74,8 @@ func (s *step) effectAgain() (Effect, error) {
 		return Effect{Kind: RunStep, Phase: i.Phase, Class: Repeat, Step: StepSpec{Interface: "inspect", Step: "inspect_hardware"}}, nil
 	case VerbRescue, VerbUnrescue:
 		return Effect{Kind: RunStep, Phase: i.Phase, Class: Repeat, Step: StepSpec{Interface: "rescue", Step: i.Verb}}, nil
+	case VerbRelease:
+		return holdOff(s.env.Policy, i.Phase), nil
 	default:
 		return Effect{}, refuse("Activated", s.n, Internal, "intent %s has an unknown verb %q: it was written by a newer Ferrite", i.ID, i.Verb)
 	}
@@ -90,34 +92,5 @@ func (s *step) unknownOutcome(from Owner) (Decision, error) {
 	}
 	s.n.Intent = nil
 	s.fail("takeover", "%s", text)
-	return s.commit()
-}
-
-// release ends the open operation by force and lifts a quarantine (S13); the caller has waited for foreign permits to
-// end.
-func (s *step) release() (Decision, error) {
-	n, i := s.n, s.n.Intent
-	if i == nil && n.Quarantined == "" {
-		return Decision{}, refuse("Release", n, Conflict, "node %s has no operation under way and is not quarantined: nothing to release", n.UUID)
-	}
-	n.Owner = Owner{Name: s.env.Self.Name, Incarnation: s.env.Self.Incarnation, Epoch: n.Owner.Epoch + 1}
-	if was := n.Quarantined; was != "" {
-		n.Quarantined = ""
-		s.history("conductor", fmt.Sprintf("quarantine was lifted by force by %s; its cause was: %s", by(s.env.Meta.By), was), false)
-	}
-	if i == nil {
-		return s.commit()
-	}
-	text := fmt.Sprintf("operation %q (phase %q) was released by force by %s", i.Verb, i.Phase, by(s.env.Meta.By))
-	if i.Verb == VerbPower {
-		s.powerChanged(Done{}) // it may have been sent
-		s.powerFailed(i.Target, text)
-		return s.commit()
-	}
-	if fsm[n.ProvisionState].Stuck && i.Verb != VerbBoot && i.Verb != VerbNMI {
-		return s.failFlow("", "%s", text)
-	}
-	n.Intent = nil
-	s.fail("conductor", "%s", text)
 	return s.commit()
 }

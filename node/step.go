@@ -53,7 +53,7 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 	case SetSecureBoot:
 		return s.setSecureBoot(m)
 	case Release:
-		return s.release()
+		return s.release(m)
 	case Done:
 		return s.done(m)
 	case SyncSample:
