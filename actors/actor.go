@@ -122,7 +122,7 @@ func (a *nodeActor) Receive(c actor.Context) {
 	case *committed:
 		a.committed(c, m)
 		a.work(c)
-	case *call, *outcome, *changed, *expired, *readDone, *proved, *again:
+	case *call, *outcome, *changed, *expired, *readDone, *proved, *again, *review:
 		if o, ok := m.(*outcome); ok && o.sample && a.commit != nil {
 			a.f.settled(o) // the sweep comes back; the reading may be older than the commit (P3)
 			return
@@ -168,6 +168,8 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 		}
 	case *changed:
 		a.changed(c, m)
+	case *review:
+		a.reviewed(c)
 	case *expired:
 		a.expired(c, m.c)
 	case *readDone:
@@ -181,7 +183,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 // activate loads the node and goes on with what a former owner left open (S3).
 func (a *nodeActor) activate(c actor.Context) {
 	a.reload(c)
-	if !a.guest && a.n != nil && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
+	if !a.guest && a.n != nil && a.f.cfg.Wanted(a.n) && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
 		a.queue = append(a.queue, &outcome{msg: node.Activated{}})
 		a.work(c)
 	}
@@ -275,6 +277,9 @@ func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 	}
 	if a.n != nil && a.n.Quarantined == "" && !releases(a.n) { // it may be the driver's own code that fails on this node
 		env.Facts = a.f.facts(a.n, m)
+	}
+	if a.f.cfg.Groups != nil {
+		env.Policy.Groups = a.f.cfg.Groups()
 	}
 	d, err := node.Step(env, a.n, m)
 	var e *node.Error

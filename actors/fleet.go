@@ -32,6 +32,7 @@ type Config struct {
 	Policy  node.Policy
 	Encoder Encoder
 	Wanted  func(*node.Node) bool // S3: Owner(node, View) is me; nil = all
+	Groups  func() []string       // conductor groups that somebody serves now; nil = those of Policy
 	Logger  *slog.Logger
 	// SubnetTopic is the first word of the subjects that tell of failing subnets; "" = they are not told.
 	SubnetTopic string
@@ -189,21 +190,6 @@ func (f *Fleet) catchUp() {
 			f.system.Root.Send(pid, &changed{nil, applied})
 		}
 	}
-}
-
-// Reconcile activates every wanted node that has no actor (S3). It returns how many it activated.
-func (f *Fleet) Reconcile() int {
-	var missing []string
-	f.cfg.Store.Nodes(nil, func(n *node.Node) bool {
-		if f.cfg.Wanted(n) && f.pid(n.UUID) == nil {
-			missing = append(missing, n.UUID)
-		}
-		return true
-	})
-	for _, uuid := range missing {
-		f.ensure(uuid)
-	}
-	return len(missing)
 }
 
 // follows tells a node's actor of a change, or makes it one if the node is wanted.

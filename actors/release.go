@@ -66,14 +66,17 @@ func (a *nodeActor) stolen() {
 		"the operation was taken from conductor %s by conductor %s: its outcome is not known here, read the node", a.f.cfg.Self.Name, n.Owner.Name)})
 }
 
-// leave takes the actor of a node that this conductor was only asked to release off the map: whoever is to own it goes on
-// with it, and one sweep is enough.
+// leave takes the actor of a node off the map that is another conductor's now, or that this one was only asked to release:
+// whoever is to own it goes on with it, and one sweep is enough. What is under way here ends here (S4).
 func (a *nodeActor) leave(c actor.Context) {
-	if !a.guest || a.gone || a.n == nil || a.commit != nil || a.reading != nil || len(a.queue) > 0 || len(a.parked) > 0 {
+	if a.n == nil || !a.guest && a.f.cfg.Wanted(a.n) {
+		return
+	}
+	if a.gone || a.n == nil || a.commit != nil || a.reading != nil || len(a.queue) > 0 || len(a.parked) > 0 {
 		return
 	}
 	switch i := a.n.Intent; {
-	case i != nil && i.Owner.Incarnation == a.f.cfg.Self.Incarnation: // under way
+	case i != nil && i.Owner.Incarnation == a.f.cfg.Self.Incarnation && a.n.Quarantined == "": // under way
 		return
 	case i == nil && a.f.cfg.Wanted(a.n):
 		a.guest = false

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,13 +21,14 @@ import (
 
 // Config is what a member needs to join.
 type Config struct {
-	Member  Member   // what it says of itself; Name and Incarnation are needed
-	Listen  string   // host:port of gossip, TCP and UDP; port 0 = any
-	Peers   []string // host:port of other members; none = it is the first
-	Profile string   // a name of Profiles; "" = DefaultProfile
-	Key     []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
-	Label   string   // name of the cluster: members with another one are not heard
-	Logger  *slog.Logger
+	Member    Member   // what it says of itself; Name and Incarnation are needed
+	Listen    string   // host:port of gossip, TCP and UDP; port 0 = any
+	Advertise string   // address that others reach this one at, when it listens on all; "" = Listen's
+	Peers     []string // host:port of other members; none = it is the first
+	Profile   string   // a name of Profiles; "" = DefaultProfile
+	Key       []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
+	Label     string   // name of the cluster: members with another one are not heard
+	Logger    *slog.Logger
 }
 
 // rejoinEvery is how often peers that are not members are tried again: gossip alone does not heal a cut that has lasted.
@@ -37,6 +40,7 @@ type Membership struct {
 	list    *memberlist.Memberlist
 	view    atomic.Pointer[View]
 	changes chan struct{} // holds 1
+	taken   chan string   // holds 1
 	done    chan struct{}
 	wg      sync.WaitGroup
 	once    sync.Once
@@ -64,7 +68,7 @@ func Join(cfg Config) (*Membership, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{cfg: cfg, changes: make(chan struct{}, 1), done: make(chan struct{}), seen: map[string]Member{}, self: cfg.Member}
+	m := &Membership{cfg: cfg, changes: make(chan struct{}, 1), taken: make(chan string, 1), done: make(chan struct{}), seen: map[string]Member{}, self: cfg.Member}
 	m.view.Store(NewView(0, nil))
 	if m.meta, err = encode(m.self); err != nil {
 		return nil, err
@@ -72,10 +76,14 @@ func Join(cfg Config) (*Membership, error) {
 	c := memberlist.DefaultLANConfig()
 	p.apply(c)
 	c.Name, c.BindAddr, c.BindPort, c.AdvertisePort = cfg.Member.Name, host, port, port
+	if cfg.Advertise != "" {
+		c.AdvertiseAddr = cfg.Advertise
+	}
+	c.Conflict = (*events)(m)
 	c.SecretKey, c.Label = cfg.Key, cfg.Label
 	c.DeadNodeReclaimTime = time.Nanosecond // a conductor that died may come back at another address at once
 	c.Delegate, c.Events = (*delegate)(m), (*events)(m)
-	c.LogOutput, c.Logger = nil, slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug)
+	c.LogOutput, c.Logger = nil, log.New(lines{cfg.Logger}, "", 0)
 	if m.list, err = memberlist.Create(c); err != nil {
 		return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
 	}
@@ -105,9 +113,19 @@ func (m *Membership) Addr() string { return m.list.LocalNode().Address() }
 
 // SetDraining tells all members that this one wants nothing new, or does again.
 func (m *Membership) SetDraining(yes bool) error {
+	return m.Update(func(x *Member) { x.Draining = yes })
+}
+
+// Update tells all members what this one now says of itself; its name and incarnation stay.
+func (m *Membership) Update(change func(*Member)) error {
 	m.mu.Lock()
 	self := m.self
-	self.Draining = yes
+	change(&self)
+	self.Name, self.Incarnation = m.self.Name, m.self.Incarnation
+	if self == m.self {
+		m.mu.Unlock()
+		return nil
+	}
 	meta, err := encode(self)
 	if err == nil {
 		m.self, m.meta = self, meta
@@ -118,6 +136,16 @@ func (m *Membership) SetDraining(yes bool) error {
 	}
 	return m.list.UpdateNode(time.Second)
 }
+
+// Self is what this member says of itself now.
+func (m *Membership) Self() Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.self
+}
+
+// Taken gets the address of another living member of this one's name, whenever it is heard of.
+func (m *Membership) Taken() <-chan string { return m.taken }
 
 // Leave says good-bye, so that nobody has to find out, and ends.
 func (m *Membership) Leave(wait time.Duration) error {
@@ -148,7 +176,7 @@ func (m *Membership) rejoin() {
 		t.Reset(rejoinEvery)
 		for _, peer := range m.strangers() {
 			if _, err := m.list.Join([]string{peer}); err != nil {
-				m.cfg.Logger.Warn("a peer does not answer, it is tried again", "peer", peer, "error", err)
+				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "error", err)
 			}
 		}
 	}
@@ -220,6 +248,32 @@ func (e *events) NotifyUpdate(n *memberlist.Node) { (*Membership)(e).saw(n, true
 
 // NotifyLeave forgets a member that left or died.
 func (e *events) NotifyLeave(n *memberlist.Node) { (*Membership)(e).saw(n, false) }
+
+// NotifyConflict hears of another living member with a name that is known at another address.
+func (e *events) NotifyConflict(known, other *memberlist.Node) {
+	m := (*Membership)(e)
+	if other.Name != m.cfg.Member.Name {
+		m.cfg.Logger.Warn("two conductors have one name: each wants one of its own", "name", other.Name, "first", known.Address(), "second", other.Address())
+		return
+	}
+	select {
+	case m.taken <- other.Address():
+	default:
+	}
+}
+
+// lines are memberlist's own lines; what hints at another key is told, the rest is for who looks closely.
+type lines struct{ log *slog.Logger }
+
+func (l lines) Write(p []byte) (int, error) {
+	text := strings.TrimSpace(string(p))
+	if strings.Contains(text, "decrypt") || strings.Contains(text, "not encrypted") {
+		l.log.Warn("somebody with another cluster key, or of another cluster, tries to gossip with this conductor: give all the same --cluster-key-file", "memberlist", text)
+	} else {
+		l.log.Debug("gossip", "text", text)
+	}
+	return len(p), nil
+}
 
 // delegate says what this member says of itself; nothing else goes by gossip.
 type delegate Membership

@@ -15,11 +15,17 @@ type Member struct {
 	Name        string `json:"n"`           // stable: a restarted conductor gets its old share back
 	Incarnation uint64 `json:"i,omitempty"` // random per process start (S1)
 	Group       string `json:"g,omitempty"` // conductor_group that it serves
-	Draining    bool   `json:"d,omitempty"` // gets nothing new
+	Draining    bool   `json:"d,omitempty"` // gets nothing new and hands over what it has
+	Cordoned    bool   `json:"c,omitempty"` // gets nothing new and keeps what it has
+	Cut         bool   `json:"x,omitempty"` // has no contact to the log's leader: what it holds may be claimed (S7)
+	Fresh       bool   `json:"f,omitempty"` // its data folder has no log yet
+	Expect      int    `json:"e,omitempty"` // members it waits for before a new log begins
 	Gossip      string `json:"-"`           // where it gossips, host:port; as seen, not as said
 	API         string `json:"a,omitempty"` // URL of its API
 	Raft        string `json:"r,omitempty"` // address of its log
 	Remote      string `json:"m,omitempty"` // address for calls from other members
+	NATS        string `json:"b,omitempty"` // address for routes between the NATS servers inside
+	Version     string `json:"v,omitempty"` // of its binary
 }
 
 // View is what one member saw at one moment. It never changes.
@@ -53,7 +59,7 @@ func (v *View) Owner(key, group string) (Member, bool) {
 	best, at := uint64(0), -1
 	for i := range v.Members {
 		m := &v.Members[i]
-		if m.Draining || m.Group != group {
+		if m.Draining || m.Cordoned || m.Cut || m.Group != group {
 			continue
 		}
 		if w := mix(h ^ v.seeds[i]); at < 0 || w > best { // equal: the first name, on every member

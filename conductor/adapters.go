@@ -6,6 +6,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -84,31 +85,42 @@ type member struct {
 	UpdatedAt time.Time
 }
 
-// members answers who the conductors are: one, until the cluster is built.
+// members answers who the conductors are: whoever has been one, and who of them is alive.
 type members struct {
 	self  member
 	store persistence.Store
+	place *placement
 }
 
 // Conductors lists the members.
-func (m *members) Conductors() []httpapi.Conductor {
-	s := m.self
-	return []httpapi.Conductor{{Hostname: s.Hostname, Group: s.Group, Alive: true, Drivers: s.Drivers, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}}
+func (m *members) Conductors() (out []httpapi.Conductor) {
+	v := m.place.view.Load()
+	m.store.Scan(persistence.KindConductor, "", func(r persistence.Record) bool {
+		var x member
+		b, _ := r.Value.([]byte)
+		if err := json.Unmarshal(b, &x); err != nil {
+			return true // written by a newer version
+		}
+		_, alive := v.Find(x.Hostname)
+		out = append(out, httpapi.Conductor{Hostname: x.Hostname, Group: x.Group, Alive: alive, Drivers: x.Drivers, CreatedAt: x.CreatedAt, UpdatedAt: x.UpdatedAt})
+		return true
+	})
+	return out
 }
 
 // OwnerOf is the conductor that owns a node now, "" = none: only a member of the node's group may.
 func (m *members) OwnerOf(n *node.Node) string {
-	if n.ConductorGroup != m.self.Group || !slices.Contains(m.self.Drivers, n.Driver) {
+	if !slices.Contains(m.self.Drivers, n.Driver) {
 		return ""
 	}
-	return m.self.Hostname
+	return m.place.owner(n)
 }
 
 // Self is this conductor's name.
 func (m *members) Self() string { return m.self.Hostname }
 
 // register writes this conductor's public facts into the log.
-func register(ctx context.Context, s persistence.Store, self member) (*members, error) {
+func register(ctx context.Context, s persistence.Store, place *placement, self member) (*members, error) {
 	key := persistence.Key{Kind: persistence.KindConductor, ID: self.Hostname}
 	cond := persistence.Cond{Key: key}
 	if r, ok := s.Get(key); ok {
@@ -123,7 +135,7 @@ func register(ctx context.Context, s persistence.Store, self member) (*members, 
 		return nil, err
 	}
 	_, err = s.Commit(ctx, persistence.Tx{If: []persistence.Cond{cond}, Put: []persistence.Put{{Key: key, Value: b}}})
-	return &members{self: self, store: s}, err
+	return &members{self: self, store: s, place: place}, err
 }
 
 // identity is the cluster's id, made when the log begins. Message ids depend on it, so that two clusters which share one
@@ -137,6 +149,11 @@ func identity(ctx context.Context, s persistence.Store) (string, error) {
 	}
 	id := uuid.NewString()
 	_, err := s.Commit(ctx, persistence.Tx{If: []persistence.Cond{{Key: key}}, Put: []persistence.Put{{Key: key, Value: []byte(id)}}})
+	var conflict *persistence.Conflict
+	if errors.As(err, &conflict) { // another conductor was first
+		b, _ := conflict.Cur.Value.([]byte)
+		return string(b), nil
+	}
 	return id, err
 }
 

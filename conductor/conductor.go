@@ -20,6 +20,7 @@ import (
 	"ferrite/bmc"
 	"ferrite/bmc/fake"
 	"ferrite/bmc/ipmi"
+	"ferrite/cluster"
 	"ferrite/node"
 	"ferrite/notify"
 	"ferrite/notify/embedded"
@@ -33,7 +34,7 @@ type Conductor struct {
 	incarnation uint64 // random per process start (S1)
 	log         *slog.Logger
 	store       persistence.Store
-	cluster     string // id of this cluster's log, mixed into message ids (N2)
+	identity    string // id of this cluster's log, mixed into message ids (N2)
 	engine      *ipmi.Engine
 	drivers     map[string]*bmc.Driver // by interface name
 	fleet       *actors.Fleet
@@ -44,6 +45,16 @@ type Conductor struct {
 	nova        *nova.Caller // nil = Nova is told nothing
 	keys        *keyring
 	apiURL      string
+	listener    net.Listener // of the API
+	placement   *placement
+
+	// Of one of several conductors; nil in a lone one.
+	key        []byte // of the cluster
+	membership *cluster.Membership
+	transport  cluster.Transport
+	router     *cluster.Router
+	hop        *hop
+	views      atomic.Uint64 // Views taken over
 
 	stopping atomic.Bool
 	failed   chan error
@@ -68,6 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Conductor, error) {
 	}
 	cfg.Policy.Groups = []string{cfg.Group} // one conductor, one group
 	c := &Conductor{cfg: cfg, log: cfg.Logger, failed: make(chan error, 4), incarnation: newIncarnation()}
+	c.placement = alone(cfg.Name, cfg.Group, c.incarnation)
 	if err := c.start(ctx); err != nil {
 		down, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
@@ -82,7 +94,8 @@ func (c *Conductor) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.open(); err != nil {
+	c.listener = ln
+	if err := c.open(ctx); err != nil {
 		_ = ln.Close()
 		return err
 	}
@@ -90,9 +103,13 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return fmt.Errorf("the log did not come up: %w", err)
 	}
-	if c.cluster, err = identity(ctx, c.store); err != nil {
+	if c.identity, err = identity(ctx, c.store); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the cluster's id: %w", err)
+	}
+	if err := c.agree(ctx); err != nil {
+		_ = ln.Close()
+		return err
 	}
 	if err := errors.Join(c.messaging(ctx), c.callback(ctx)); err != nil {
 		_ = ln.Close()
@@ -125,7 +142,7 @@ func (c *Conductor) listen() (net.Listener, error) {
 }
 
 // open opens the store under the cluster key.
-func (c *Conductor) open() error {
+func (c *Conductor) open(ctx context.Context) error {
 	key := c.cfg.Key
 	c.keys = &keyring{file: c.cfg.KeyFile, log: c.log}
 	if key == nil {
@@ -135,8 +152,16 @@ func (c *Conductor) open() error {
 			return err
 		}
 	}
+	c.key = key
+	var members *persistence.Net
+	if c.cfg.Cluster != nil {
+		var err error
+		if members, err = c.gossip(ctx, key); err != nil {
+			return err
+		}
+	}
 	store, err := persistence.Open(persistence.Config{
-		Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
+		Net: members, Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
 		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep, MinFree: c.cfg.DiskMinFree,
 	})
 	if err != nil {
@@ -149,14 +174,17 @@ func (c *Conductor) open() error {
 
 // messaging starts the embedded NATS server and the publisher. A NATS that cannot be reached stops nothing.
 func (c *Conductor) messaging(ctx context.Context) error {
-	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name, JetStream: c.cfg.NATSJetStream, Cluster: c.cluster}
+	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name, JetStream: c.cfg.NATSJetStream, Cluster: c.identity}
 	if c.cfg.NATSURL == "" && c.cfg.NATSListen != "" {
-		s, err := embedded.Start(embedded.Config{Listen: c.cfg.NATSListen, Name: c.cfg.Name, Logger: c.log})
+		s, err := embedded.Start(c.natsConfig())
 		if err != nil {
 			return err
 		}
 		c.nats = s
 		c.began("nats", func(context.Context) error { s.Shutdown(); return nil })
+		if err := c.joinBus(); err != nil {
+			return err
+		}
 		link.InProcess = s
 	}
 	if c.nats == nil && c.cfg.NATSURL == "" {
@@ -169,8 +197,8 @@ func (c *Conductor) messaging(ctx context.Context) error {
 	if err := enter(ctx, c.store, natsCursor, 0); err != nil {
 		return err
 	}
-	c.publisher = notify.New(notify.Config{Feed: feed{c.store, natsCursor}, Bus: bus, Logger: c.log, Cluster: c.cluster})
-	c.spawn("publisher", c.publisher.Run)
+	c.publisher = notify.New(notify.Config{Feed: feed{c.store, natsCursor}, Bus: bus, Logger: c.log, Cluster: c.identity})
+	c.spawn("publisher", c.leading(c.publisher.Run))
 	return nil
 }
 
@@ -214,14 +242,24 @@ func (c *Conductor) act() error {
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder: c.encoder(), SubnetTopic: c.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
-		Wanted: alone(c.cfg.Name, c.cfg.Group, c.incarnation).mine,
+		Wanted: c.placement.mine, Groups: c.placement.groups,
 	})
 	c.fleet = f
+	if c.membership != nil {
+		c.placement.view.Store(c.membership.View())
+	}
 	c.began("actors", func(context.Context) error { f.Close(); return nil })
 	c.spawn("fleet", f.Run)
 	c.endpoints = newEndpoints(c.store)
 	c.spawn("endpoints", c.endpoints.run)
 	c.began("operations", f.Drain)
+	if c.membership != nil {
+		c.hop = &hop{fleet: f, place: c.placement, store: c.store, log: c.log}
+		c.router = cluster.NewRouter(c.transport, c.hop.serve)
+		c.hop.router = c.router
+		c.began("hop", func(context.Context) error { return c.router.Close() })
+		c.spawn("gossip", c.attend)
+	}
 	return nil
 }
 
@@ -268,6 +306,7 @@ func (c *Conductor) Ready() error {
 func (c *Conductor) Shutdown(ctx context.Context) error {
 	c.once.Do(func() {
 		c.stopping.Store(true)
+		c.handOver(ctx)
 		select {
 		case <-time.After(c.cfg.ServeOn):
 		case <-ctx.Done():

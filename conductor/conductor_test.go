@@ -153,13 +153,13 @@ func TestTheKeyIsMadeOnceAndNeeded(t *testing.T) { // L3
 func TestTheClusterKeepsItsIdentity(t *testing.T) { // N2
 	cfg := settings(t)
 	c := start(t, cfg)
-	first := c.cluster
+	first := c.identity
 	stop(t, c)
 	c = start(t, cfg)
-	if first == "" || c.cluster != first {
-		t.Errorf("cluster id %q, after a restart %q", first, c.cluster)
+	if first == "" || c.identity != first {
+		t.Errorf("cluster id %q, after a restart %q", first, c.identity)
 	}
-	if other := start(t, settings(t)); other.cluster == first {
+	if other := start(t, settings(t)); other.identity == first {
 		t.Error("two clusters have one id: their message ids would be alike")
 	}
 }

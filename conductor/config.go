@@ -33,6 +33,8 @@ type Config struct {
 	Logger  *slog.Logger
 	Policy  node.Policy
 
+	Cluster *Cluster // nil = a lone conductor
+
 	APIListen      string              // host:port; port 0 = any
 	APIListener    net.Listener        // instead of APIListen
 	APITLS         *tls.Config         // nil = plain HTTP
@@ -100,9 +102,13 @@ func (c Config) Validate() error {
 		return fmt.Errorf("auth_strategy is http_basic, but htpasswd_file is empty: wanted a file of user:bcrypt lines")
 	case c.PprofListen != "" && !loopback(c.PprofListen):
 		return fmt.Errorf("pprof_listen is %q: wanted a loopback address", c.PprofListen)
-	default:
-		return c.checkMessaging()
 	}
+	if c.Cluster != nil {
+		if err := c.Cluster.Validate(); err != nil {
+			return err
+		}
+	}
+	return c.checkMessaging()
 }
 
 // loopback reports whether a listen address is reachable from this machine alone.

@@ -30,8 +30,8 @@ func (c *Conductor) callback(ctx context.Context) error {
 		return err
 	}
 	c.nova = caller
-	worker := notify.New(notify.Config{Feed: feed{c.store, novaCursor}, Bus: caller, Takes: nova.Takes, Logger: c.log, Cluster: c.cluster})
-	c.spawn("nova", worker.Run)
+	worker := notify.New(notify.Config{Feed: feed{c.store, novaCursor}, Bus: caller, Takes: nova.Takes, Logger: c.log, Cluster: c.identity})
+	c.spawn("nova", c.leading(worker.Run))
 	return nil
 }
 

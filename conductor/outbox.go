@@ -25,7 +25,7 @@ func enter(ctx context.Context, s persistence.Store, name string, from node.Rev)
 	if _, ok := s.Get(persistence.Key{Kind: persistence.KindCursor, ID: name}); ok {
 		return nil
 	}
-	if err := s.SetCursor(ctx, name, from, 0); err != nil {
+	if err := s.SetCursor(ctx, name, from, 0); err != nil { // one that another conductor made meanwhile stays
 		return fmt.Errorf("the cursor of publisher %s: %w", name, err)
 	}
 	return nil

@@ -4,19 +4,25 @@
 package conductor
 
 import (
+	"slices"
+	"sync/atomic"
+
 	"ferrite/cluster"
 	"ferrite/node"
 )
 
 // placement says who should own a node: a View of the members, and the node's key in it.
 type placement struct {
-	view *cluster.View
-	self string
+	view        atomic.Pointer[cluster.View]
+	self        string
+	incarnation uint64
 }
 
 // alone is the View of a cluster of one.
-func alone(name, group string, incarnation uint64) placement {
-	return placement{cluster.NewView(1, []cluster.Member{{Name: name, Group: group, Incarnation: incarnation}}), name}
+func alone(name, group string, incarnation uint64) *placement {
+	p := &placement{self: name, incarnation: incarnation}
+	p.view.Store(cluster.NewView(0, []cluster.Member{{Name: name, Group: group, Incarnation: incarnation}}))
+	return p
 }
 
 // placeOf is what is hashed: the BMC's address where there is one, so that nodes behind one BMC share an owner and a
@@ -28,11 +34,32 @@ func placeOf(n *node.Node) string {
 	return n.UUID
 }
 
-// owner is the member that should own a node, "" = nobody serves its group.
-func (p placement) owner(n *node.Node) string {
-	m, _ := p.view.Owner(placeOf(n), n.ConductorGroup)
+// owner is the member that should own a node, "" = nobody serves its group. An operation under way stays with its owner
+// while that lives and has contact to the log: neither a join nor a drain takes a node in mid-operation (S4). A cordoned
+// member keeps what its name is on.
+func (p *placement) owner(n *node.Node) string {
+	v := p.view.Load()
+	if n.Intent != nil {
+		if m, ok := v.Find(n.Intent.Owner.Name); ok && m.Incarnation == n.Intent.Owner.Incarnation && !m.Cut {
+			return m.Name
+		}
+	}
+	if m, ok := v.Find(n.Owner.Name); ok && m.Cordoned && !m.Draining && !m.Cut && m.Group == n.ConductorGroup {
+		return m.Name
+	}
+	m, _ := v.Owner(placeOf(n), n.ConductorGroup)
 	return m.Name
 }
 
 // mine is what S3 calls wanted.
-func (p placement) mine(n *node.Node) bool { return p.owner(n) == p.self }
+func (p *placement) mine(n *node.Node) bool { return p.owner(n) == p.self }
+
+// groups are the conductor groups that somebody serves.
+func (p *placement) groups() (out []string) {
+	for _, m := range p.view.Load().Members {
+		if !slices.Contains(out, m.Group) {
+			out = append(out, m.Group)
+		}
+	}
+	return out
+}

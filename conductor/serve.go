@@ -18,7 +18,7 @@ import (
 // serve starts the HTTP front on a listener.
 func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 	now := time.Now().UTC()
-	who, err := register(ctx, c.store, member{
+	who, err := register(ctx, c.store, c.placement, member{
 		Hostname: c.cfg.Name, Group: c.cfg.Group, Drivers: c.cfg.Policy.HardwareTypes, CreatedAt: now, UpdatedAt: now,
 	})
 	if err != nil {
@@ -29,11 +29,11 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		file = c.cfg.HtpasswdFile
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Commands: c.fleet, Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
+		Commands: c.commands(), Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
-		Notifications: kept{c.store, c.cluster}, Backups: c.store, Secrets: c.keys,
+		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys,
 	})
 	if err != nil {
 		return err

@@ -4,11 +4,13 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -28,11 +30,20 @@ type Config struct {
 	Listen string // host:port; port 0 = any free one, "" = DefaultListen
 	Name   string // server name shown to clients, "" = one that NATS makes up
 	Logger *slog.Logger
+
+	// Cluster is host:port for routes to other servers; "" = none. Secret is what they sign in with, TLS what they speak.
+	Cluster string
+	Secret  string
+	TLS     *tls.Config
 }
 
 // Server is a running NATS server.
 type Server struct {
 	nats *server.Server
+	user string // of routes
+
+	mu   sync.Mutex      // one change of routes at a time
+	opts *server.Options // as at the start
 }
 
 // Start runs a server and returns once it accepts connections.
@@ -56,11 +67,18 @@ func Start(cfg Config) (*Server, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	ns, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName: cfg.Name, Host: host, Port: port,
 		MaxPayload: maxPayload, MaxPending: maxPending,
 		NoSigs: true, NoSystemAccount: true,
-	})
+	}
+	if cfg.Cluster != "" {
+		if err := routed(opts, cfg); err != nil {
+			return nil, err
+		}
+	}
+	kept := opts.Clone()
+	ns, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
@@ -72,7 +90,7 @@ func Start(cfg Config) (*Server, error) {
 		ns.WaitForShutdown()
 		return nil, cannotListen(cfg.Listen, log.fatal())
 	}
-	return &Server{nats: ns}, nil
+	return &Server{nats: ns, opts: kept, user: kept.Cluster.Username}, nil
 }
 
 // ClientURL is the address for consumers, like nats://127.0.0.1:4222.

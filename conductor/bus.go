@@ -1,0 +1,59 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+
+	"ferrite/cluster"
+	"ferrite/notify/embedded"
+)
+
+// natsConfig is that of the server inside; one of several conductors takes routes from the others.
+func (c *Conductor) natsConfig() embedded.Config {
+	cfg := embedded.Config{Listen: c.cfg.NATSListen, Name: c.cfg.Name, Logger: c.log}
+	x := c.cfg.Cluster
+	if x == nil {
+		return cfg
+	}
+	secret, _ := hkdf.Key(sha256.New, c.key, nil, "ferrite nats routes v1", 24) // of a valid length: cannot fail
+	cfg.Secret, cfg.TLS, cfg.Cluster = hex.EncodeToString(secret), x.TLS, x.NATS
+	if cfg.Cluster == "" {
+		host, _, _ := net.SplitHostPort(x.Raft) // the ports that carry TLS share an address
+		cfg.Cluster = net.JoinHostPort(host, "0")
+	}
+	return cfg
+}
+
+// joinBus tells the others where to route to.
+func (c *Conductor) joinBus() error {
+	if c.membership == nil {
+		return nil
+	}
+	at := c.reach(c.nats.ClusterAddr())
+	if err := c.membership.Update(func(m *cluster.Member) { m.NATS = at }); err != nil {
+		return err
+	}
+	c.routes(c.membership.View())
+	return nil
+}
+
+// routes joins the NATS servers inside the conductors to one bus, so that a subscriber at any of them sees everything.
+func (c *Conductor) routes(v *cluster.View) {
+	if c.nats == nil {
+		return
+	}
+	var to []string
+	for _, m := range v.Members {
+		if m.Name != c.cfg.Name && m.NATS != "" {
+			to = append(to, m.NATS)
+		}
+	}
+	if err := c.nats.Routes(to); err != nil {
+		c.log.Warn("the NATS servers of the conductors are not joined: a subscriber here misses what others send", "error", err)
+	}
+}

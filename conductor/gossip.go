@@ -1,0 +1,252 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"ferrite/cluster"
+	"ferrite/persistence"
+)
+
+// Cluster is what a conductor needs to be one of several.
+type Cluster struct {
+	Gossip, Raft, Remote string   // host:port to listen on; port 0 = any
+	NATS                 string   // the same for routes between the NATS servers inside; "" = any port beside Gossip's address
+	Advertise            string   // address that others reach all of these at; "" = the ones listened on
+	Join                 []string // host:port of others' gossip
+	Expect               int      // members to wait for before a new log begins
+	Profile              string   // a name of cluster.Profiles
+	TLS                  *tls.Config
+	// Transport makes the hop's other than by protoactor's remote, for tests in one process.
+	Transport func(listen string) (cluster.Transport, error)
+}
+
+// Validate names the setting that cannot be.
+func (c *Cluster) Validate() error {
+	for _, row := range []struct{ name, listen string }{{"gossip_listen", c.Gossip}, {"raft_listen", c.Raft}, {"remote_listen", c.Remote}} {
+		host, _, err := net.SplitHostPort(row.listen)
+		ip := net.ParseIP(host)
+		switch {
+		case err != nil || ip == nil:
+			return fmt.Errorf("%s is %q: wanted ADDRESS:PORT, like 10.0.0.1:7946", row.name, row.listen)
+		case ip.IsUnspecified() && c.Advertise == "":
+			return fmt.Errorf("%s is %q: wanted the address that the other conductors reach this one at, or advertise_address beside it", row.name, row.listen)
+		case !ip.IsLoopback() && c.TLS == nil && row.name != "gossip_listen":
+			return fmt.Errorf("%s is %q, but tls_ca, tls_cert and tls_key are not given: wanted them, or a loopback address, because this port speaks in clear", row.name, row.listen)
+		}
+	}
+	if c.Advertise != "" && net.ParseIP(c.Advertise) == nil {
+		return fmt.Errorf("advertise_address is %q: wanted an IP address", c.Advertise)
+	}
+	if c.Expect < 1 {
+		return fmt.Errorf("bootstrap_expect is %d: wanted the number of conductors that a new cluster begins with, 1 at least", c.Expect)
+	}
+	if c.Expect > 1 && len(c.Join) == 0 {
+		return fmt.Errorf("bootstrap_expect is %d, but join is empty: wanted the gossip address of another conductor at least", c.Expect)
+	}
+	return nil
+}
+
+// Times of S7: without contact to the log's leader a View is frozen first, then what this conductor holds may be claimed.
+const (
+	freezeAfter = 2 * time.Second
+	cutAfter    = 5 * time.Second
+)
+
+// gossip joins the other conductors and makes this one's place in the log known. It returns what the store needs.
+func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, error) {
+	x := c.cfg.Cluster
+	fresh, err := persistence.Fresh(c.cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	raft, err := net.Listen("tcp", x.Raft)
+	if err != nil {
+		return nil, fmt.Errorf("raft_listen %s: %w; stop what holds it or choose another address", x.Raft, err)
+	}
+	transport := x.Transport
+	if transport == nil {
+		transport = func(listen string) (cluster.Transport, error) { return cluster.Remote(listen, x.TLS) }
+	}
+	if c.transport, err = transport(x.Remote); err != nil {
+		return nil, errors.Join(err, raft.Close())
+	}
+	c.began("transport", func(context.Context) error { return c.transport.Close() })
+	secret, err := hkdf.Key(sha256.New, key, nil, "ferrite gossip v1", 32)
+	if err != nil {
+		return nil, errors.Join(err, raft.Close())
+	}
+	m := cluster.Member{
+		Name: c.cfg.Name, Incarnation: c.incarnation, Group: strings.ToLower(c.cfg.Group), API: c.advertisedAPI(),
+		Raft: c.reach(raft.Addr().String()), Remote: c.transport.Addr(), Fresh: fresh, Expect: x.Expect, Version: c.cfg.Version,
+	}
+	c.membership, err = cluster.Join(cluster.Config{
+		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Key: secret, Label: "ferrite", Logger: c.log,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("gossip_listen: %w", err), raft.Close())
+	}
+	c.began("gossip", func(context.Context) error { return c.membership.Leave(time.Second) })
+	begin, err := c.gathered(ctx, fresh)
+	if err != nil {
+		return nil, errors.Join(err, raft.Close())
+	}
+	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
+	return &persistence.Net{
+		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: ctx.Done(), Version: c.cfg.Version,
+	}, nil
+}
+
+// reach is an address as others reach it.
+func (c *Conductor) reach(addr string) string {
+	if c.cfg.Cluster.Advertise == "" {
+		return addr
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	return net.JoinHostPort(c.cfg.Cluster.Advertise, port)
+}
+
+func (c *Conductor) advertisedAPI() string {
+	if c.cfg.PublicEndpoint != "" {
+		return strings.TrimSuffix(c.cfg.PublicEndpoint, "/v1")
+	}
+	scheme := "http://"
+	if c.cfg.APITLS != nil {
+		scheme = "https://"
+	}
+	host, port, _ := net.SplitHostPort(c.listener.Addr().String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = c.cfg.Cluster.Advertise
+		if host == "" {
+			host, _, _ = net.SplitHostPort(c.cfg.Cluster.Gossip)
+		}
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// gathered waits until it is clear who begins the log: nobody where somebody has one; else, once all that are expected are
+// there, the one whose name comes first. It tells what it waits for. A name that another living conductor has is refused.
+func (c *Conductor) gathered(ctx context.Context, fresh bool) (begin bool, err error) {
+	const settled = time.Second // for so long nothing may have changed before a log begins
+	tell := time.NewTicker(5 * time.Second)
+	defer tell.Stop()
+	var since time.Time
+	var last uint64
+	taken, conflicts := "", 0
+	for {
+		v := c.membership.View()
+		if v.Seq != last || since.IsZero() {
+			last, since = v.Seq, time.Now()
+		}
+		begin, ready := begins(v, c.cfg.Name, c.cfg.Cluster.Expect, fresh)
+		if ready && (!begin || c.cfg.Cluster.Expect == 1 || time.Since(since) > settled) {
+			return begin, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case taken = <-c.membership.Taken():
+			if conflicts++; conflicts > 20 {
+				return false, fmt.Errorf("a conductor named %q is alive at %s already: give this one another --name, or stop that one", c.cfg.Name, taken)
+			}
+		case <-tell.C:
+			c.log.Warn("waiting for the other conductors", "here", names(v), "wanted", c.cfg.Cluster.Expect, "join", c.cfg.Cluster.Join)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// begins says whether it is clear who begins the log, and whether that is the one of this name.
+func begins(v *cluster.View, self string, expect int, fresh bool) (begin, ready bool) {
+	if !fresh {
+		return false, true
+	}
+	if slices.ContainsFunc(v.Members, func(m cluster.Member) bool { return m.Name != self && !m.Fresh }) {
+		return false, true // a log exists
+	}
+	if len(v.Members) < expect || len(v.Members) == 0 {
+		return false, false
+	}
+	return v.Members[0].Name == self, true
+}
+
+func names(v *cluster.View) (out []string) {
+	for _, m := range v.Members {
+		out = append(out, m.Name)
+	}
+	return out
+}
+
+func (c *Conductor) logAddress(name string) (string, bool) {
+	m, ok := c.membership.View().Find(name)
+	return m.Raft, ok && m.Raft != ""
+}
+
+func (c *Conductor) liveNames() []string { return names(c.membership.View()) }
+
+// attend follows the gossip: it gives the newest View to whoever places nodes, unless S7 has frozen it, and does what is due
+// when members come and go.
+func (c *Conductor) attend(ctx context.Context) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	frozen := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.membership.Changes():
+		case <-tick.C:
+		}
+		quiet := time.Since(c.store.LeaderContact())
+		if cut := quiet > cutAfter; cut != c.membership.Self().Cut {
+			if err := c.membership.Update(func(m *cluster.Member) { m.Cut = cut }); err != nil {
+				c.log.Debug("gossip", "error", err)
+			}
+		}
+		if now := quiet > freezeAfter; now != frozen {
+			frozen = now
+			if frozen {
+				c.log.Warn("no contact to the leader of the log: this conductor takes no node and starts nothing until there is one")
+			} else {
+				c.log.Info("the leader of the log is heard again")
+			}
+		}
+		if v := c.membership.View(); !frozen && v.Seq != c.placement.view.Load().Seq {
+			c.adopt(v)
+		}
+	}
+}
+
+// adopt makes a View the one that places nodes.
+func (c *Conductor) adopt(v *cluster.View) {
+	before := c.placement.view.Swap(v)
+	c.views.Add(1)
+	for _, m := range before.Members {
+		if !v.Lives(m.Name, m.Incarnation) {
+			c.log.Warn("a conductor is gone", "name", m.Name)
+			c.router.Gone(m.Remote)
+		}
+	}
+	for _, m := range v.Members {
+		if !before.Lives(m.Name, m.Incarnation) {
+			c.log.Info("a conductor is here", "name", m.Name, "version", m.Version, "group", m.Group)
+		}
+	}
+	c.routes(v)
+	began := time.Now()
+	gained, left := c.fleet.Rebalance()
+	if gained+left > 0 {
+		c.log.Info("nodes placed anew", "members", len(v.Members), "gained", gained, "left", left, "took", time.Since(began).Round(time.Millisecond))
+	}
+}

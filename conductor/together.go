@@ -1,0 +1,154 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"ferrite/cluster"
+	"ferrite/httpapi"
+	"ferrite/persistence"
+)
+
+// commands is what the API hands requests to.
+func (c *Conductor) commands() httpapi.Commands {
+	if c.hop != nil {
+		return c.hop
+	}
+	return c.fleet
+}
+
+// leading makes a loop that runs only while this conductor leads the log: there is one publisher (N2).
+func (c *Conductor) leading(run func(context.Context) error) func(context.Context) error {
+	if c.cfg.Cluster == nil {
+		return run
+	}
+	leads := func() bool { _, _, yes := c.store.Role(); return yes }
+	const look = 50 * time.Millisecond
+	return func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if !leads() {
+				wait(ctx, look)
+				continue
+			}
+			turn, end := context.WithCancel(ctx)
+			go func() {
+				for leads() && turn.Err() == nil {
+					wait(turn, look)
+				}
+				end()
+			}()
+			err := run(turn)
+			end()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// agreed are the settings that all conductors must have alike (L4).
+type agreed struct {
+	Valid         time.Duration
+	HardwareTypes []string
+	Enabled       map[string][]string
+	Topics        []string
+	Format        string
+}
+
+var agreedKey = persistence.Key{Kind: persistence.KindSetting, ID: "agreed"}
+
+// agree holds this conductor's settings against those of the cluster. A lone living conductor may change them; one that joins
+// others may not.
+func (c *Conductor) agree(ctx context.Context) error {
+	mine := agreed{
+		Valid: c.cfg.Policy.Valid, HardwareTypes: slices.Sorted(slices.Values(c.cfg.Policy.HardwareTypes)),
+		Enabled: c.cfg.Policy.Enabled, Topics: c.cfg.Topics, Format: c.cfg.NotificationFormat,
+	}
+	b, err := json.Marshal(mine)
+	if err != nil {
+		return err
+	}
+	for {
+		r, ok := c.store.Get(agreedKey)
+		old, _ := r.Value.([]byte)
+		if ok && string(old) == string(b) {
+			return nil
+		}
+		if ok && c.membership != nil && len(c.membership.View().Members) > 1 {
+			var theirs agreed
+			_ = json.Unmarshal(old, &theirs) // what does not parse differs
+			return fmt.Errorf("the cluster's settings differ from this conductor's: %s. Give all conductors the same, or stop the others first", difference(theirs, mine))
+		}
+		_, err := c.store.Commit(ctx, persistence.Tx{
+			If: []persistence.Cond{{Key: agreedKey, Rev: r.Rev}}, Put: []persistence.Put{{Key: agreedKey, Value: b}},
+		})
+		var conflict *persistence.Conflict
+		if !errors.As(err, &conflict) {
+			return err
+		}
+	}
+}
+
+// difference names the first setting that differs.
+func difference(theirs, mine agreed) string {
+	for _, row := range []struct {
+		name         string
+		theirs, mine any
+	}{
+		{"enabled_hardware_types", theirs.HardwareTypes, mine.HardwareTypes}, {"enabled interfaces", theirs.Enabled, mine.Enabled},
+		{"versioned_notifications_topics", theirs.Topics, mine.Topics}, {"notification_format", theirs.Format, mine.Format},
+		{"the validity of permits", theirs.Valid, mine.Valid},
+	} {
+		a, b := fmt.Sprint(row.theirs), fmt.Sprint(row.mine)
+		if a != b {
+			return fmt.Sprintf("%s is %s there and %s here", row.name, a, b)
+		}
+	}
+	return "they were written by another version"
+}
+
+// handOver gives every node to the others before this conductor ends: it takes nothing new, running operations end here, and
+// another one leads the log.
+func (c *Conductor) handOver(ctx context.Context) {
+	if c.membership == nil || c.fleet == nil || len(c.membership.View().Members) < 2 {
+		return
+	}
+	if err := c.membership.SetDraining(true); err != nil {
+		c.log.Warn("the others do not know that this conductor ends", "error", err)
+	}
+	for began := time.Now(); ctx.Err() == nil; wait(ctx, 20*time.Millisecond) {
+		v := c.placement.view.Load()
+		if m, ok := v.Find(c.cfg.Name); (!ok || m.Draining) && c.fleet.Len() == 0 {
+			c.log.Info("all nodes are handed over", "took", time.Since(began).Round(time.Millisecond))
+			break
+		}
+		if !slices.ContainsFunc(v.Members, func(m cluster.Member) bool { return m.Name != c.cfg.Name && m.Group == c.cfg.Group && !m.Draining }) {
+			c.log.Warn("no other conductor of this group takes the nodes: they wait for the next one")
+			break
+		}
+		if c.cfg.DrainTimeout > 0 && time.Since(began) > c.cfg.DrainTimeout/2 {
+			c.log.Warn("operations still run: they go on where their nodes go next", "nodes", c.fleet.Len())
+			break
+		}
+	}
+	if s, ok := c.store.(*persistence.Raft); ok {
+		if err := s.Yield(); err != nil {
+			c.log.Debug("no other conductor leads the log yet", "error", err)
+		}
+	}
+}
