@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 
 	"ferrite/node"
 )
@@ -102,7 +101,7 @@ func (s *Raft) start(c *codec) error {
 	s.minFree = s.cfg.watermark()
 	s.checkDisk()
 	hlog := newRaftLog(s.log)
-	w, err := wal.Open(s.dir.wal(), wal.WithLogger(hlog))
+	w, err := openLog(s.dir.wal(), hlog)
 	if err != nil {
 		return cannotOpen("log", s.dir.wal(), err)
 	}

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 )
 
 // Recover makes the log in a stopped conductor's folder one of a single voter, itself: the way out when most voters are
@@ -32,7 +31,7 @@ func Recover(dir, name string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	w, err := wal.Open(d.wal(), wal.WithLogger(newRaftLog(log)))
+	w, err := openLog(d.wal(), newRaftLog(log))
 	if err != nil {
 		return cannotOpen("log", d.wal(), err)
 	}

@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 
 	"ferrite/node"
 )
@@ -192,7 +191,7 @@ func (cfg RestoreConfig) log(d folder, store *badgerKV, t *transplant) (err erro
 		return err
 	}
 	hlog := newRaftLog(cfg.Logger)
-	w, err := wal.Open(d.wal(), wal.WithLogger(hlog))
+	w, err := openLog(d.wal(), hlog)
 	if err != nil {
 		return err
 	}

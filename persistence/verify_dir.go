@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 	"golang.org/x/sys/unix"
 
 	"ferrite/node"
@@ -185,7 +184,7 @@ func (i *inspection) log(dir, tmp string, snapshot node.Rev) error {
 	if err := copyTree(dir, tmp); err != nil {
 		return err
 	}
-	w, err := wal.Open(tmp, wal.WithLogger(newRaftLog(slog.New(slog.DiscardHandler))))
+	w, err := openLog(tmp, newRaftLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		i.problem("the log in %s cannot be opened: %s", dir, strings.ReplaceAll(err.Error(), tmp, dir))
 		return nil
