@@ -68,7 +68,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.SyncInterval, c.RecoveryEvery = s.Duration("sync_power_state_interval"), s.Duration("power_failure_recovery_interval")
 	c.LockRetry = time.Duration(s.Int("node_locked_retry_attempts")) * s.Duration("node_locked_retry_interval")
 	c.DrainTimeout = s.Duration("graceful_shutdown_timeout")
-	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, novaSettings, fileSettings} {
+	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, novaSettings, clusterSettings, fileSettings} {
 		if err := part(s, &c); err != nil {
 			return c, usageError{err}
 		}
