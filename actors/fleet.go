@@ -96,9 +96,10 @@ type Fleet struct {
 	mu   sync.RWMutex          // guards pids
 	pids map[string]*actor.PID // by node UUID
 
-	turns turns
-	stats counters
-	times vendors
+	turns  turns
+	sights sights
+	stats  counters
+	times  vendors
 }
 
 // New makes a Fleet; nothing runs until Run.
@@ -282,6 +283,9 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 		if _, ok := f.cfg.Store.Node(uuid); !ok {
 			return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.NotFound, Text: "Node " + uuid + " could not be found."}
 		}
+	}
+	if n, ok := f.cfg.Store.Node(uuid); ok && looks(m) {
+		return f.look(ctx, n, m)
 	}
 	f.stats.waiting.Add(1)
 	defer f.stats.waiting.Add(-1)

@@ -92,6 +92,7 @@ func opOf(a bmc.Action) int {
 const (
 	opStatus = 0
 	opBoot   = 6
+	opOther  = len(opNames) - 1
 )
 
 // Latency is one histogram of BMC request times.

@@ -38,7 +38,7 @@ var messages = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, x := range []node.Msg{
 		node.CreateNode{}, node.UpdateNode{}, node.DeleteNode{}, node.SetMaintenance{}, node.SetPower{}, node.SetProvision{},
-		node.SetBootDevice{}, node.GetBootDevice{}, node.InjectNMI{}, node.SetConsole{}, node.SetTraits{}, node.SetRaidConfig{},
+		node.SetBootDevice{}, node.GetBootDevice{}, node.InjectNMI{}, node.CallVendor{}, node.Identify{}, node.GetSensors{}, node.GetEvents{}, node.SetConsole{}, node.SetTraits{}, node.SetRaidConfig{},
 		node.SetBootMode{}, node.SetSecureBoot{}, inventory.CreatePort{}, inventory.UpdatePort{}, inventory.DeletePort{},
 	} {
 		m[x.MsgName()] = reflect.TypeOf(x)
@@ -49,7 +49,7 @@ var messages = func() map[string]reflect.Type {
 // values are the types of replies.
 var values = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
-	for _, x := range []any{node.Node{}, inventory.Port{}, node.BootDevice{}} {
+	for _, x := range []any{node.Node{}, inventory.Port{}, node.BootDevice{}, node.Sensors{}, node.Events{}} {
 		m[reflect.TypeOf(x).Name()] = reflect.TypeOf(x)
 	}
 	return m

@@ -43,10 +43,12 @@ type Effect struct {
 	Read    bool          // DrivePower: read first; already there means nothing is sent
 	Want    PowerState    // DrivePower: the state to wait for
 	Pause   time.Duration // DrivePower: wait this long after the command before the first read
-	Timeout time.Duration // DrivePower: limit of the waiting
+	Timeout time.Duration // DrivePower: limit of the waiting; Light: for how long
 	Step    StepSpec      // RunStep
 	Device  string        // SetBoot
 	Persist bool          // SetBoot
+	Cold    bool          // ResetBMC
+	Raw     []byte        // SendRaw
 	Hold    time.Duration // wait before touching the BMC: a foreign permit may still be good (S11)
 }
 

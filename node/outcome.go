@@ -13,8 +13,10 @@ func (s *step) done(m Done) (Decision, error) {
 	switch i.Verb {
 	case VerbPower:
 		return s.powerDone(m)
-	case VerbBoot, VerbNMI:
+	case VerbBoot, VerbNMI, VerbIdentify:
 		return s.managementDone(m)
+	case VerbResetBMC, VerbRaw:
+		return s.vendorDone(m)
 	case VerbVerify:
 		return s.verifyDone(m)
 	case VerbRelease:

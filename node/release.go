@@ -81,7 +81,7 @@ func (s *step) released() (Decision, error) {
 		s.powerFailed(i.Target, text)
 		return s.commit()
 	}
-	if fsm[n.ProvisionState].Stuck && i.Verb != VerbBoot && i.Verb != VerbNMI {
+	if fsm[n.ProvisionState].Stuck && !aboutBMC(i.Verb) {
 		return s.failFlow("", "%s", text)
 	}
 	n.Intent = nil

@@ -59,6 +59,8 @@ func (s *step) effectAgain() (Effect, error) {
 		return e, nil
 	case VerbBoot:
 		return Effect{Kind: SetBoot, Phase: i.Phase, Class: Repeat, Device: i.Device, Persist: i.Persist}, nil
+	case VerbIdentify:
+		return lightEffect(i.Phase, i.Timeout), nil
 	case VerbVerify:
 		return Effect{Kind: Verify, Phase: i.Phase, Class: Repeat}, nil
 	case VerbTearDown:

@@ -42,6 +42,10 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 		return s.setBoot(m)
 	case InjectNMI:
 		return s.injectNMI()
+	case CallVendor:
+		return s.callVendor(m)
+	case Identify:
+		return s.identify(m)
 	case SetConsole:
 		return s.setConsole(m)
 	case SetTraits:

@@ -71,6 +71,7 @@ func message(t *testing.T, name string, f map[string]any) Msg {
 	for _, m := range []Msg{
 		&CreateNode{Node: &Node{}}, &DeleteNode{}, &SetMaintenance{}, &SetPower{}, &SetProvision{}, &SetBootDevice{}, &InjectNMI{},
 		&SetConsole{}, &SetTraits{}, &Release{}, &Activated{}, &RenewPermit{}, &GetBootDevice{},
+		&CallVendor{}, &Identify{},
 	} {
 		if m.MsgName() != name {
 			continue
@@ -100,6 +101,10 @@ func deref(m Msg) Msg {
 	case *SetBootDevice:
 		return *m
 	case *InjectNMI:
+		return *m
+	case *CallVendor:
+		return *m
+	case *Identify:
 		return *m
 	case *SetConsole:
 		return *m
