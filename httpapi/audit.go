@@ -24,7 +24,7 @@ func (s *Server) audit(r *request) {
 	more, _ := r.ctx.UserValue(auditKey{}).([]any)
 	s.cfg.Audit.Info("audit", append([]any{
 		"user", user, "remote", r.ctx.RemoteAddr().String(), "method", r.method(), "path", r.path(),
-		"node", r.node, "status", r.ctx.Response.StatusCode(), "request_id", r.id,
+		"node", r.node, "status", r.ctx.Response.StatusCode(), "request_id", r.id, "global_request_id", r.global,
 	}, more...)...)
 }
 

@@ -63,7 +63,7 @@ func (r *request) findChassis(id string) (*inventory.Chassis, error) {
 func (r *request) changeChassis(m node.Msg) (*inventory.Chassis, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
 	defer cancel()
-	return r.s.cfg.Chassis.Change(ctx, node.Meta{By: r.user, RequestID: r.id, Minor: r.minor()}, m)
+	return r.s.cfg.Chassis.Change(ctx, node.Meta{By: r.user, RequestID: r.global, Minor: r.minor()}, m)
 }
 
 func (r *request) showChassis(status int, c *inventory.Chassis, fields []*wire.Field[inventory.Chassis]) {

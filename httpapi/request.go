@@ -24,7 +24,8 @@ type request struct {
 	params  []string // of the route's pattern, in order
 	version wire.Version
 	view    wire.View
-	id      string // "req-UUID"
+	id      string // "req-UUID", of the answer
+	global  string // the caller's own id of what it does, else id: what becomes of the request bears it
 	user    string // who signed in, "" = nobody
 	node    string // UUID of the node that the request is about, for the audit line
 	base    string // "http://host:6385"
@@ -159,7 +160,7 @@ func (r *request) do(nodeUUID string, m node.Msg) (any, error) {
 	r.leave()
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
 	defer cancel()
-	return r.s.cfg.Commands.Do(ctx, nodeUUID, node.Meta{By: r.user, RequestID: r.id, Minor: r.minor()}, m)
+	return r.s.cfg.Commands.Do(ctx, nodeUUID, node.Meta{By: r.user, RequestID: r.global, Minor: r.minor()}, m)
 }
 
 // header sets a response header, spelled as given.
@@ -197,3 +198,19 @@ func (r *request) location(path string) { r.header("Location", r.base+path) }
 func (r *request) etag(n *node.Node) { r.header("ETag", etagOf(n)) }
 
 func etagOf(n *node.Node) string { return `"` + strconv.FormatUint(n.Outer, 10) + `"` }
+
+// callersID is the request's X-Openstack-Request-Id, by which a caller follows what it does through several services
+// (oslo.middleware); anything else than "req-UUID" is passed over for our own id.
+func callersID(h *fasthttp.RequestHeader, own string) string {
+	b := h.Peek("X-Openstack-Request-Id")
+	if len(b) != len("req-")+36 || string(b[:4]) != "req-" {
+		return own
+	}
+	for i, c := range b[4:] {
+		switch dash := i == 8 || i == 13 || i == 18 || i == 23; {
+		case dash && c != '-', !dash && (c < '0' || c > '9' && c < 'a' || c > 'f'):
+			return own
+		}
+	}
+	return string(b)
+}

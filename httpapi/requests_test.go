@@ -245,6 +245,15 @@ func TestMeta(t *testing.T) {
 	if want := (node.Meta{RequestID: a.Header.Get("Openstack-Request-Id"), Minor: 50}); meta != want {
 		t.Errorf("meta is %+v, wanted %+v", meta, want)
 	}
+	// A caller that follows what it does through several services brings an id of its own; anything else is passed over.
+	const callers = "req-01234567-89ab-cdef-0123-456789abcdef"
+	for _, id := range []string{callers, "", callers + "0", "req-", strings.ToUpper(callers), "req-0123456789abcdef0123456789abcdef0123", "req-01234567-89ab-cdef-0123-456789abcde\""} {
+		a := w.want(204, "DELETE", "/v1/nodes/rack7-u12", "", "X-Openstack-Request-Id: "+id)
+		own := a.Header.Get("Openstack-Request-Id")
+		if want := map[bool]string{true: callers, false: own}[id == callers]; meta.RequestID != want || own == callers {
+			t.Errorf("asked with id %q: the owner hears %q, wanted %q", id, meta.RequestID, want)
+		}
+	}
 }
 
 type listener struct{ meta *node.Meta }

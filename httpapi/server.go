@@ -145,6 +145,7 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	r.ctx, r.route, r.user, r.node, r.params = ctx, nil, "", "", r.params[:0]
 	r.version = wire.Version{Minor: wire.MinMinor}
 	r.id = "req-" + uuid.NewString()
+	r.global = callersID(&ctx.Request.Header, r.id)
 	r.base = s.base(ctx)
 	r.view.Conductor = s.cfg.Members.OwnerOf
 	r.parseQuery()

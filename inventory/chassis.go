@@ -73,7 +73,7 @@ func StepChassis(env node.Env, old *Chassis, nodes int, m node.Msg) (ChassisDeci
 		return &node.Error{Op: m.MsgName(), Kind: k, Text: fmt.Sprintf(format, args...)}
 	}
 	tell := func(action string, first, last *Chassis, end node.Status) []node.Notice {
-		n := node.Notice{Object: "chassis", Action: action, Status: node.Start, API: true, At: env.Now, Other: first}
+		n := node.Notice{Object: "chassis", Action: action, Status: node.Start, API: true, At: env.Now, Other: first, Request: env.Meta.RequestID}
 		e := n
 		e.Status, e.Other = end, last
 		return []node.Notice{n, e}

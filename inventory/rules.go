@@ -188,7 +188,7 @@ func (s *step) refused(action string, p *Port, err error) (Decision, error) {
 }
 
 func (s *step) notice(action string, st node.Status, p *Port) node.Notice {
-	return node.Notice{Object: "port", Action: action, Status: st, API: true, At: s.env.Now, Node: s.n, Other: p}
+	return node.Notice{Object: "port", Action: action, Status: st, API: true, At: s.env.Now, Node: s.n, Other: p, Request: s.env.Meta.RequestID}
 }
 
 func (s *step) refuse(k node.Kind, format string, args ...any) *node.Error {

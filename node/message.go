@@ -11,7 +11,7 @@ type Msg interface{ MsgName() string }
 // Meta tells who asked, for the audit line, history and callbacks.
 type Meta struct {
 	By        string // user name, "" = nobody signed in
-	RequestID string // "req-UUID"
+	RequestID string // "req-UUID": the caller's own, else the one that the answer has
 	Minor     int    // microversion of the request, 115 = 1.115
 }
 

@@ -118,7 +118,7 @@ type Intent struct {
 	Device  string        // boot device verbs
 	Persist bool          // boot device verbs
 	By      string        // who asked: user name, "" = the conductor itself
-	Request string        // request id of the API call, "" = none
+	Request string        // id of the API request (Meta.RequestID), "" = none: what is told of the end names it too
 	Sync    bool          // opened by power sync: the failure counter is written with the result (P4)
 	Manual  bool          // manual cleaning: ends in manageable
 	Steps   []StepSpec    // steps still to run, the running one first

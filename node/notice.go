@@ -27,6 +27,8 @@ type Notice struct {
 	Node   *Node     // the node as the payload shows it
 	Other  any       // the object when it is not a node: *inventory.Port
 
+	Request string // id of the API request behind it, however long ago and whoever was the owner then; "" = none
+
 	ToPower    PowerState // power_set: as requested
 	FromPower  PowerState // power_state_corrected: "" = null
 	Event      string     // provision_set

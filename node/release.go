@@ -67,7 +67,7 @@ func holdOff(p Policy, phase string) Effect {
 // released ends the operation with an error, once no command of it can be sent any more.
 func (s *step) released() (Decision, error) {
 	n, was := s.n, s.n.Intent.Released
-	s.env.Meta = Meta{By: n.Intent.By, RequestID: n.Intent.Request}
+	s.env.Meta = Meta{By: n.Intent.By, RequestID: was.Request} // its end is told with its beginning
 	i := *n.Intent
 	i.ID, i.Verb, i.Phase, i.Class = was.ID, was.Verb, was.Phase, was.Class
 	i.Since, i.By, i.Request, i.Released = was.Since, was.By, was.Request, nil

@@ -161,8 +161,17 @@ func (s *step) fail(kind, format string, args ...any) {
 
 // notice adds a notification of the node as it will be stored; snap shows it as it is at this moment instead.
 func (s *step) notice(x Notice) {
-	x.Object, x.At = "node", s.env.Now
+	x.Object, x.At, x.Request = "node", s.env.Now, s.request()
 	s.d.Notices = append(s.d.Notices, x)
+}
+
+// request is the id of the API request that this step is about: the one that is being answered, or the one that began the
+// operation whose outcome is told now, before a restart or on another conductor though it was.
+func (s *step) request() string {
+	if id := s.env.Meta.RequestID; id != "" || s.old == nil || s.old.Intent == nil {
+		return id
+	}
+	return s.old.Intent.Request
 }
 
 // snap is a copy of the node as it is now, for a notice in the middle of a step.

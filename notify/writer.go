@@ -70,7 +70,12 @@ func (w *writer) envelope(publisher string, ev event, prio priority) {
 		w.raw(`":`)
 		f.put(w)
 	}
-	w.raw(`}}}`)
+	w.raw(`}}`)
+	if w.n.Request != "" {
+		w.raw(`,"_context_request_id":`) // as oslo.messaging packs the context
+		w.string(w.n.Request)
+	}
+	w.raw(`}`)
 }
 
 // copied returns the body in memory of its own, of the exact size, since it lives on in the log.

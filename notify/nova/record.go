@@ -40,7 +40,7 @@ type Encoder struct {
 	Inner  Inner
 	Logger *slog.Logger
 
-	requests sync.Map // node UUID -> id of the request that began the power action under way
+	begun sync.Map // node UUIDs whose power action under way began here
 }
 
 // Encode returns what the outbox shall keep of a notice.
@@ -67,12 +67,12 @@ func (e *Encoder) update(n node.Notice) (r record, ok bool) {
 	}
 	resumed := false
 	if n.Action == "power_set" {
-		r.Request, resumed = e.request(n)
+		resumed = e.resumed(n)
 	}
 	if n.Node.InstanceUUID == "" || !changed(n, resumed) {
 		return r, false
 	}
-	r.Server, r.Tag = n.Node.InstanceUUID, tags[n.Node.PowerState]
+	r.Server, r.Tag, r.Request = n.Node.InstanceUUID, tags[n.Node.PowerState], n.Request
 	if r.Tag == "" {
 		e.Logger.Error("Nova is not told of a power state that is neither on nor off", "node", n.Node.UUID, "instance", r.Server, "power_state", n.Node.PowerState)
 		return r, false
@@ -80,19 +80,15 @@ func (e *Encoder) update(n node.Notice) (r record, ok bool) {
 	return r, true
 }
 
-// request remembers who began a power action until it ends: the last notice of it no longer shows the intent. An end
-// whose start was not seen is of an action that another process began, and this one resumed.
-func (e *Encoder) request(n node.Notice) (id string, resumed bool) {
+// resumed remembers which power actions began here until they end. An end whose start was not seen is of an action that
+// another process began, and this one resumed.
+func (e *Encoder) resumed(n node.Notice) bool {
 	if n.Status == node.Start {
-		if i := n.Node.Intent; i != nil {
-			id = i.Request
-		}
-		e.requests.Store(n.Node.UUID, id)
-		return "", false
+		e.begun.Store(n.Node.UUID, true)
+		return false
 	}
-	begun, ok := e.requests.LoadAndDelete(n.Node.UUID)
-	id, _ = begun.(string)
-	return id, !ok
+	_, here := e.begun.LoadAndDelete(n.Node.UUID)
+	return !here
 }
 
 // changeLayout is how node stores last_power_state_change.

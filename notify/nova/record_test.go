@@ -164,13 +164,14 @@ func TestWhatNovaIsTold(t *testing.T) {
 func TestResumed(t *testing.T) {
 	n := &node.Node{UUID: "n1", Rev: 4, InstanceUUID: instance, ProvisionState: node.Active, PowerState: node.PowerOff}
 	env := node.Env{Now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Self: node.Owner{Name: "c1", Incarnation: 1}, ID: "op", Policy: node.DefaultPolicy(), Facts: node.Facts{PowerTargets: []node.PowerState{node.PowerOn}}}
+	env.Meta.RequestID = "req-1" // before the crash; the record keeps it
 	d, err := node.Step(env, n, node.SetPower{Target: node.PowerOn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := &Encoder{Inner: plain{}, Logger: slog.New(slog.DiscardHandler)}
 	got := tell(t, e, d.Node, node.DefaultPolicy(), node.Done{Already: true, State: node.PowerOn}, node.SetPower{Target: node.PowerOn}, node.Done{Already: true, State: node.PowerOn})
-	if want := []string{"POWER_ON", "node.power_set.end", "node.power_set.start", "node.power_set.end"}; !slices.Equal(got, want) {
+	if want := []string{"POWER_ON req-1", "node.power_set.end", "node.power_set.start", "node.power_set.end"}; !slices.Equal(got, want) {
 		t.Errorf("told %q, wanted %q", got, want)
 	}
 }
