@@ -200,7 +200,7 @@ func (c *Conductor) liveNames() []string { return names(c.membership.View()) }
 func (c *Conductor) attend(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	frozen := false
+	frozen, known := false, c.membership.View()
 	for {
 		select {
 		case <-ctx.Done():
@@ -208,22 +208,30 @@ func (c *Conductor) attend(ctx context.Context) error {
 		case <-c.membership.Changes():
 		case <-tick.C:
 		}
+		now := c.membership.View()
+		for _, m := range known.Members { // nobody waits for the dead, frozen or not
+			if !now.Lives(m.Name, m.Incarnation) {
+				c.log.Warn("a conductor is gone", "name", m.Name)
+				c.router.Gone(m.Remote)
+			}
+		}
+		known = now
 		quiet := time.Since(c.store.LeaderContact())
 		if cut := quiet > cutAfter; cut != c.membership.Self().Cut {
 			if err := c.membership.Update(func(m *cluster.Member) { m.Cut = cut }); err != nil {
 				c.log.Debug("gossip", "error", err)
 			}
 		}
-		if now := quiet > freezeAfter; now != frozen {
-			frozen = now
+		if is := quiet > freezeAfter; is != frozen {
+			frozen = is
 			if frozen {
 				c.log.Warn("no contact to the leader of the log: this conductor takes no node and starts nothing until there is one")
 			} else {
 				c.log.Info("the leader of the log is heard again")
 			}
 		}
-		if v := c.membership.View(); !frozen && v.Seq != c.placement.view.Load().Seq {
-			c.adopt(v)
+		if !frozen && now.Seq != c.placement.view.Load().Seq {
+			c.adopt(now)
 		}
 	}
 }
@@ -232,12 +240,6 @@ func (c *Conductor) attend(ctx context.Context) error {
 func (c *Conductor) adopt(v *cluster.View) {
 	before := c.placement.view.Swap(v)
 	c.views.Add(1)
-	for _, m := range before.Members {
-		if !v.Lives(m.Name, m.Incarnation) {
-			c.log.Warn("a conductor is gone", "name", m.Name)
-			c.router.Gone(m.Remote)
-		}
-	}
 	for _, m := range v.Members {
 		if !before.Lives(m.Name, m.Incarnation) {
 			c.log.Info("a conductor is here", "name", m.Name, "version", m.Version, "group", m.Group)

@@ -112,12 +112,15 @@ type port struct {
 	once  sync.Once
 	ended sync.WaitGroup
 
+	ending chan struct{} // nobody waits for members that are not there
+	gone   sync.Once
+
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]bool
 }
 
 func newPort(s *Raft) *port {
-	return &port{s: s, ln: s.cfg.Net.Listener, raft: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]bool{}}
+	return &port{s: s, ln: s.cfg.Net.Listener, raft: make(chan net.Conn), done: make(chan struct{}), ending: make(chan struct{}), conns: map[net.Conn]bool{}}
 }
 
 // begin takes connections from now on.
@@ -218,7 +221,11 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 	return c, nil
 }
 
+// end lets nobody wait for members any more; raft can end then.
+func (p *port) end() { p.gone.Do(func() { close(p.ending) }) }
+
 func (p *port) close() {
+	p.end()
 	p.once.Do(func() { close(p.done) })
 	_ = p.ln.Close()
 	p.mu.Lock()
@@ -273,9 +280,19 @@ func (l layer) Close() error {
 // Addr implements net.Listener: the member's id, whatever its address is.
 func (l layer) Addr() net.Addr { return memberAddr(l.s.id) }
 
-// Dial implements raft.StreamLayer.
+// Dial implements raft.StreamLayer. It waits for a member that is not alive: raft would try ever more seldom, up to ten
+// seconds, and a member that is back would be without the log for so long.
 func (l layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return l.dial(string(address), lineRaft, timeout)
+	for {
+		if _, ok := l.s.cfg.Net.Address(nameOf(raft.ServerID(address))); ok {
+			return l.dial(string(address), lineRaft, timeout)
+		}
+		select {
+		case <-l.ending:
+			return nil, net.ErrClosed
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 type memberAddr string

@@ -100,6 +100,10 @@ func (s *Raft) start(c *codec) error {
 	}
 	s.minFree = s.cfg.watermark()
 	s.checkDisk()
+	var err error
+	if s.id, err = s.dir.member(s.cfg.Name, s.cfg.Net != nil && !s.cfg.Net.Bootstrap); err != nil { // before there is a log
+		return err
+	}
 	hlog := newRaftLog(s.log)
 	w, err := openLog(s.dir.wal(), hlog)
 	if err != nil {
@@ -109,14 +113,11 @@ func (s *Raft) start(c *codec) error {
 	if s.cfg.wrap != nil {
 		s.logs = guarded{logStore: s.cfg.wrap(w), fail: s.fail}
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(s.cfg.Dir, 2, hlog)
+	snaps, err := openSnapshots(s.cfg.Dir, hlog)
 	if err != nil {
-		return fmt.Errorf("the snapshots in %s: %w", s.cfg.Dir, err)
+		return cannotOpen("snapshots", s.dir.snapshots(), err)
 	}
 	if err := s.openState(c, snaps); err != nil {
-		return err
-	}
-	if s.id, err = s.dir.member(s.cfg.Name, s.cfg.Net != nil); err != nil {
 		return err
 	}
 	rc := raftConfig(s.id, hlog)
@@ -219,10 +220,13 @@ func (s *Raft) checkLog(snapshot uint64) error {
 	}
 	applied := uint64(s.Applied())
 	if end := max(last, snapshot); end < applied {
-		return fmt.Errorf("the log in %s ends at %d, but the state is at %d: part of the log is gone; restore a backup", s.dir.wal(), end, applied)
+		return damaged(s.dir.newestLog(), "the log ends at %d, but the state is at %d: part of the log is gone", end, applied)
 	}
 	if first > applied+1 {
-		return fmt.Errorf("the log in %s begins at %d, but the state ends at %d: part of the state is gone; restore a backup", s.dir.wal(), first, applied)
+		return damaged(s.dir.current(), "the log begins at %d, but the state ends at %d: part of the state is gone", first, applied)
+	}
+	if first > snapshot+1 {
+		return damaged(s.dir.snapshots(), "the log begins at %d, but the newest snapshot ends at %d: a snapshot is gone", first, snapshot)
 	}
 	return nil
 }
@@ -368,6 +372,9 @@ func (s *Raft) release() error {
 		}
 	}
 	s.end()
+	if s.port != nil {
+		s.port.end()
+	}
 	if s.raft != nil {
 		errs = append(errs, s.raft.Shutdown().Error())
 	}
