@@ -30,8 +30,8 @@ func (f *Fleet) manage(self *actor.PID, n *node.Node, e node.Effect) (node.Done,
 			return d.Manager.Identify(f.cmd, n, e.Timeout, p)
 		default:
 			answer, err := d.Manager.SendRaw(f.cmd, n, e.Raw, p)
-			if err == nil { // Ironic logs it too, and tells it nobody
-				f.cfg.Logger.Info("a raw request was answered", "node", n.UUID, "request", hex.EncodeToString(e.Raw), "answer", hex.EncodeToString(answer))
+			if err == nil { // Ironic logs it too, and tells it nobody; what was sent may be a password
+				f.cfg.Logger.Info("a raw request was answered", "node", n.UUID, "request", hex.EncodeToString(e.Raw[:2]), "answer", hex.EncodeToString(answer))
 			}
 			return err
 		}

@@ -82,7 +82,7 @@ func (h *hop) call(ctx context.Context, to cluster.Member, q command.Request) (v
 	}
 	h.sent.Add(1)
 	b, err = h.router.Call(ctx, to.Remote, b)
-	_, reads := q.Msg.(node.GetBootDevice)
+	reads := readsOnly(q.Msg)
 	switch {
 	case errors.Is(err, cluster.ErrLost) && reads && ctx.Err() == nil:
 		return nil, nil, true
@@ -102,6 +102,16 @@ func (h *hop) call(ctx context.Context, to cluster.Member, q command.Request) (v
 		return nil, r.Err, false
 	}
 	return r.Value, nil, false
+}
+
+// readsOnly reports whether a message changes nothing, so that it may be sent again when its answer was lost.
+func readsOnly(m node.Msg) bool {
+	switch m.(type) {
+	case node.GetBootDevice, node.GetSensors, node.GetEvents:
+		return true
+	default:
+		return false
+	}
 }
 
 // serve answers another conductor's call. A request that waited in a paused process is not run after its client was told

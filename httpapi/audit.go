@@ -39,6 +39,10 @@ func asked(m node.Msg) []any {
 		return []any{"action", "maintenance", "on", m.On}
 	case node.SetBootDevice:
 		return []any{"action", "boot device", "device", m.Device, "persistent", m.Persistent}
+	case node.CallVendor:
+		return []any{"action", m.Method, "cold", m.Cold, "raw_bytes", len(m.Raw)}
+	case node.Identify:
+		return []any{"action", "identify", "for", m.Span.String()}
 	case node.UpdateNode:
 		return []any{"action", "update", "fields", strings.Join(m.Changed, ",")}
 	case node.Release: // it tells more itself

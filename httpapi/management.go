@@ -6,7 +6,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"ferrite/httpapi/wire"
 	"ferrite/node"
@@ -215,27 +214,4 @@ func unsupported(feature string) func(*request) error {
 		}
 		return refuse(node.Unsupported, "Driver %s does not support %s (disabled or not implemented).", n.Driver, feature)
 	}
-}
-
-// listMethods is GET vendor_passthru/methods: no driver here has any.
-func listMethods(r *request) error {
-	if _, err := r.theNode(); err != nil {
-		return err
-	}
-	r.json(http.StatusOK, append(r.buffer(), `{}`...))
-	return nil
-}
-
-func callMethod(r *request) error {
-	if _, err := r.theNode(); err != nil {
-		return err
-	}
-	method, _ := r.arg("method")
-	if len(r.params) > 1 {
-		method = r.param(1)
-	}
-	if strings.TrimSpace(method) == "" {
-		return invalid("Method not specified when calling vendor extension.")
-	}
-	return invalid("No handler for method %s", method)
 }

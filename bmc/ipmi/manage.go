@@ -55,8 +55,16 @@ func (d driver) SendRaw(ctx context.Context, n *node.Node, request []byte, p bmc
 	if len(request) < 2 || len(request) > maxRaw || request[0] > 0x3f || request[0]&1 != 0 {
 		return nil, invalid(n, "A raw request has an even network function below 0x40, a command and up to %d bytes of data: found %s.", maxRaw-2, hexBytes(request))
 	}
-	return d.send(ctx, n, "raw "+hexBytes(request), &call{priv: privAdmin, mutating: true, once: true, permit: p},
+	return d.send(ctx, n, "raw "+shown(request), &call{priv: privAdmin, mutating: true, once: true, permit: p},
 		Raw{request[0], request[1], request[2:]})
+}
+
+// shown is a request as errors may tell it: the data of Set User Password is nobody's business (IPMI v2.0, section 22.30).
+func shown(request []byte) string {
+	if request[0] == netApp && request[1] == 0x47 {
+		return hexBytes(request[:2]) + " " + node.Masked
+	}
+	return hexBytes(request)
 }
 
 // maxRaw is what fits into one packet of any BMC's.

@@ -111,6 +111,10 @@ func TestRaw(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "IPMI call failed: raw 0x2e 0x99 0x01.") || !refusedWith(err, 0xc1) {
 		t.Errorf("an unknown command gave %v", err)
 	}
+	_, err = m.SendRaw(t.Context(), n, append([]byte{6, 0x47, 2, 2}, "a new password"...), bmctest.Permit{})
+	if err == nil || !strings.HasPrefix(err.Error(), "IPMI call failed: raw 0x06 0x47 ******.") {
+		t.Errorf("a password that was not set: %v: wanted an error without it", err)
+	}
 	for _, bad := range [][]byte{nil, {6}, {7, 1}, {0x40, 1}, make([]byte, 201)} {
 		_, err := m.SendRaw(t.Context(), n, bad, bmctest.Permit{})
 		if x := (*node.Error)(nil); !errors.As(err, &x) || x.Kind != node.Invalid {
