@@ -18,6 +18,7 @@ const (
 	summaryClasses = 64 // classes told apart; the rest is one
 	summaryNames   = 20 // nodes named of each kind of trouble
 	otherClass     = "(others)"
+	loginRefused   = "refused the login" // of package bmc/ipmi's errors
 )
 
 // summary is what operators ask first: how many nodes are in which state, which are in trouble, and what BMCs there are.
@@ -50,6 +51,7 @@ type class struct {
 	Power   map[string]int `json:"power_state"`
 	Failing int            `json:"failing"`       // power sync failed on them last time, retries are left
 	GivenUp int            `json:"given_up"`      // in fault "power failure"
+	Refused int            `json:"login_refused"` // whose last error is that the BMC refused the login
 	Suites  map[string]int `json:"cipher_suites"` // as driver_info asks for; "" = found out
 	Sample  *troubled      `json:"sample"`        // a node that is well, if any is; why is where its BMC is
 	well    bool
@@ -119,6 +121,9 @@ func (s *summary) count(n *node.Node) {
 func (c *class) count(n *node.Node) {
 	c.Nodes++
 	c.Power[powerWord(n)]++
+	if strings.Contains(n.LastError, loginRefused) {
+		c.Refused++
+	}
 	well := false
 	switch {
 	case n.Fault == node.FaultPower:
@@ -126,7 +131,7 @@ func (c *class) count(n *node.Node) {
 	case n.SyncFails > 0:
 		c.Failing++
 	default:
-		well = !n.Maintenance
+		well = !n.Maintenance && n.LastError == ""
 	}
 	at := node.Endpoint(n)
 	if at == "" {

@@ -39,7 +39,11 @@ func TestSummary(t *testing.T) { // P6
 		}
 	}
 	put(1, func(n *node.Node) { n.Maintenance, n.Fault = true, node.FaultPower })
-	put(2, func(n *node.Node) { n.SyncFails = 1; n.DriverInfo["ipmi_cipher_suite"] = "3" })
+	put(2, func(n *node.Node) {
+		n.SyncFails = 1
+		n.LastError = "the BMC refused the login: ipmi_password is wrong"
+		n.DriverInfo["ipmi_cipher_suite"] = "3"
+	})
 	put(3, func(*node.Node) {})
 	put(4, func(n *node.Node) { n.Maintenance = true; n.PowerState = "" })
 	put(5, func(n *node.Node) { n.Quarantined = "panic: no" })
@@ -58,6 +62,7 @@ func TestSummary(t *testing.T) { // P6
 		Driver, Vendor string
 		Nodes, Failing int
 		GivenUp        int            `json:"given_up"`
+		Refused        int            `json:"login_refused"`
 		Suites         map[string]int `json:"cipher_suites"`
 		Sample         *struct{ Why string }
 	}
@@ -82,7 +87,7 @@ func TestSummary(t *testing.T) { // P6
 	if c := got.Classes[0]; c.Driver != "fake-hardware" || c.Nodes != 1 || c.Sample != nil {
 		t.Errorf("class %+v", c)
 	}
-	if c := got.Classes[1]; c.Vendor != "dell inc" || c.Nodes != 5 || c.Failing != 1 || c.GivenUp != 1 || c.Suites["3"] != 1 || c.Suites[""] != 4 || c.Sample.Why != "10.0.0.3:623" {
+	if c := got.Classes[1]; c.Vendor != "dell inc" || c.Nodes != 5 || c.Failing != 1 || c.GivenUp != 1 || c.Refused != 1 || c.Suites["3"] != 1 || c.Suites[""] != 4 || c.Sample.Why != "10.0.0.3:623" {
 		t.Errorf("class %+v: wanted a sample that is well", c)
 	}
 }

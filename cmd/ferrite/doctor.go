@@ -22,6 +22,7 @@ import (
 	"ferrite/conductor"
 	"ferrite/internal/config"
 	"ferrite/internal/doctor"
+	"ferrite/internal/redact"
 )
 
 func newDoctor() *cobra.Command {
@@ -90,6 +91,7 @@ type examination struct {
 	metrics  doctor.Metrics // nil = none were read
 	fleet    *fleetSummary  // nil = it was not told
 	findings []doctor.Finding
+	known    *redact.Redactor
 }
 
 // examine looks at everything. The error is for a wrong command line.
@@ -110,6 +112,10 @@ func examine(c *cobra.Command, a *apiFlags, probe bool) (*examination, error) {
 	e.nats()
 	e.nova()
 	e.classes()
+	e.known = knownSecrets(e)
+	for i := range e.findings { // errors hold what they were given
+		e.findings[i].Found = e.known.Text(e.findings[i].Found)
+	}
 	return e, nil
 }
 

@@ -181,6 +181,7 @@ type nodeClass struct {
 	Power   map[string]int `json:"power_state"`
 	Failing int            `json:"failing"`
 	GivenUp int            `json:"given_up"`
+	Refused int            `json:"login_refused"`
 	Suites  map[string]int `json:"cipher_suites"`
 	Sample  *troubledNode  `json:"sample"`
 }

@@ -69,7 +69,7 @@ func (e *examination) class(c nodeClass, s *sampled) {
 		vendor = "unknown"
 	}
 	refused := e.metrics.Count("conductor_bmc_request_seconds_count", "vendor", vendor, "code", "auth")
-	found := fmt.Sprintf("%d nodes, %d failing, %d given up; logins refused: %d%s; suites: %s", c.Nodes, c.Failing, c.GivenUp, refused, e.latency(vendor), suitesAsked(c.Suites))
+	found := fmt.Sprintf("%d nodes, %d failing, %d given up, %d refuse the login (%d since the start)%s; suites: %s", c.Nodes, c.Failing, c.GivenUp, c.Refused, refused, e.latency(vendor), suitesAsked(c.Suites))
 	name := cmp.Or(c.Sample.Name, c.Sample.Node)
 	if s != nil && s.err == nil {
 		found += fmt.Sprintf("; %s (%s) answers in %s, %s", plain(name), plain(c.Sample.Why), s.answer.Took.Round(10*time.Microsecond), suitesOffered(s.answer.Suites))
@@ -85,7 +85,7 @@ func (e *examination) class(c nodeClass, s *sampled) {
 		e.add(areaBMC.Fail(check, found, "cipher suite 17 or 3: the others do not protect the session", "switch one of them on in the BMC"))
 	case ipmi && slices.Contains(s.answer.Suites, 0):
 		e.add(areaBMC.Warn(check, found, "no cipher suite 0: it lets anybody in without a password", "switch cipher suite 0 off in these BMCs"))
-	case refused > 0:
+	case c.Refused > 0 || refused > 0:
 		e.add(areaBMC.Warn(check, found, "no refused logins", "correct user and password in driver_info: \"ferrite node list --fields name,last_error\""))
 	case (c.Failing+c.GivenUp)*10 > c.Nodes:
 		e.add(areaBMC.Warn(check, found, "less than a tenth in trouble", "look at what these BMCs share: firmware, switch, credentials"))

@@ -28,7 +28,7 @@ import (
 
 const (
 	areaSettings doctor.Area = "settings"
-	areaFiles    doctor.Area = "secrets"
+	areaFiles    doctor.Area = "files"
 	areaPorts    doctor.Area = "ports"
 	areaNATS     doctor.Area = "NATS"
 	areaNova     doctor.Area = "Nova"
@@ -48,7 +48,7 @@ func (e *examination) configuration(c *cobra.Command) {
 		e.valid = true
 	} else {
 		for line := range strings.Lines(err.Error()) {
-			e.add(areaSettings.Fail("valid", withoutPassword(strings.TrimSpace(line)), "settings that a conductor starts with", do))
+			e.add(areaSettings.Fail("valid", strings.TrimSpace(line), "settings that a conductor starts with", do))
 		}
 	}
 	if e.settings == nil {
@@ -111,13 +111,15 @@ func (e *examination) secretFiles() {
 	} else {
 		e.add(doctor.Private(areaFiles, "cluster key", key))
 	}
-	for _, f := range []struct{ what, setting string }{{"TLS key", "api_tls_key"}, {"users", "htpasswd_file"}} {
+	for _, f := range []struct{ what, setting string }{{"TLS key", "api_tls_key"}, {"conductors' TLS key", "tls_key"}, {"users", "htpasswd_file"}} {
 		if file := e.settings.String(f.setting); file != "" {
 			e.add(doctor.Private(areaFiles, f.what, file))
 		}
 	}
-	if file := e.settings.String("api_tls_cert"); file != "" {
-		e.add(certificateAge(file, time.Now()))
+	for _, setting := range []string{"api_tls_cert", "tls_cert"} {
+		if file := e.settings.String(setting); file != "" {
+			e.add(certificateAge(setting, file, time.Now()))
+		}
 	}
 	in := map[string]bool{}
 	for _, r := range e.settings.Effective() {
@@ -148,9 +150,9 @@ func hasState(dir string) bool {
 	return false
 }
 
-// certificateAge looks at how long the API's certificate is still good.
-func certificateAge(file string, now time.Time) doctor.Finding {
-	const check, do = "certificate", "renew it; the conductor reads it again by itself"
+// certificateAge looks at how long a certificate is still good.
+func certificateAge(check, file string, now time.Time) doctor.Finding {
+	do := map[string]string{"api_tls_cert": "renew it; the conductor reads it again by itself", "tls_cert": "renew it, and restart this conductor"}[check]
 	b, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
 		return areaFiles.Warn(check, err.Error(), "a certificate in PEM", "run doctor as root or as the user of the conductor")
@@ -178,6 +180,9 @@ func (e *examination) ports() {
 	list := [][2]string{{"api_listen", e.cfg.APIListen}, {"pprof_listen", e.cfg.PprofListen}}
 	if e.cfg.NATSURL == "" {
 		list = append(list, [2]string{"nats_listen", e.cfg.NATSListen})
+	}
+	if c := e.cfg.Cluster; c != nil {
+		list = append(list, [2]string{"gossip_listen", c.Gossip}, [2]string{"raft_listen", c.Raft}, [2]string{"remote_listen", c.Remote})
 	}
 	for _, l := range list {
 		if l[1] == "" {

@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see \"%s --help\"", err, c.CommandPath())}
 	})
-	root.AddCommand(newServe(), newDemo(), newSim(), newConfig(), newCluster(), newNode(), newNotifications(), newBackup(), newVerify(), newRestore(), newSecrets(), newDoctor(), newBench(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newSim(), newConfig(), newCluster(), newNode(), newNotifications(), newBackup(), newVerify(), newRestore(), newSecrets(), newDoctor(), newSupportBundle(), newBench(), newVersion())
 	return root
 }
 
