@@ -7,14 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
-	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // badgerKV is the storage of Raft. Each commit is durable when it returns.
@@ -36,7 +31,7 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	o.MetricsEnabled = false
 	o.VerifyValueChecksum = true
 	o.Logger = badgerLog{log}
-	if err := checkTables(dir, o); err != nil {
+	if err := checkState(dir, o, log); err != nil {
 		return nil, cannotOpen("state", dir, err)
 	}
 	db, err := badger.Open(o)
@@ -44,38 +39,6 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 		return nil, cannotOpen("state", dir, err)
 	}
 	return &badgerKV{db: db}, nil
-}
-
-// checkTables reads all tables once, block by block. Badger opens them in goroutines of its own, where a damaged one would
-// end the process by a panic that nobody can catch and that names no file.
-func checkTables(dir string, o badger.Options) error {
-	list, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
-	}
-	for _, file := range list {
-		if err := checkTable(file, o); err != nil {
-			return fmt.Errorf("%s is damaged: %w", filepath.Base(file), err)
-		}
-	}
-	return nil
-}
-
-func checkTable(file string, o badger.Options) (err error) {
-	f, err := z.OpenMmapFile(file, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if p := recover(); p != nil { // how badger tells of a damaged index
-			err = errors.Join(errors.New("its index cannot be read"), f.Close(-1))
-		}
-	}()
-	t, err := table.OpenTable(f, table.Options{ReadOnly: true, BlockSize: o.BlockSize, Compression: o.Compression, ChkMode: options.OnTableRead})
-	if err != nil {
-		return err
-	}
-	return t.Close(-1)
 }
 
 func (b *badgerKV) close() error { return b.db.Close() }

@@ -21,6 +21,13 @@ func (d *Damage) Error() string {
 		"\"ferrite verify\" tells what else is damaged", d.File, d.Found)
 }
 
+// stranger is a file that bears the name of one of ours without being one.
+type stranger struct{ file, like string }
+
+func (s *stranger) Error() string {
+	return fmt.Sprintf("%s is none of the files of this folder, whose names are like %s: move it elsewhere", s.file, s.like)
+}
+
 func damaged(file, format string, args ...any) error {
 	return &Damage{File: file, Found: fmt.Sprintf(format, args...)}
 }

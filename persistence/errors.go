@@ -39,7 +39,9 @@ var (
 
 // cannotOpen words why a part of the data folder cannot be opened: what the system lacks is no damage.
 func cannotOpen(what, dir string, err error) error {
-	if d := (*Damage)(nil); errors.As(err, &d) {
+	var damage *Damage
+	var other *stranger
+	if errors.As(err, &damage) || errors.As(err, &other) {
 		return err // it says all
 	}
 	advice := "it may be damaged: restore a backup, or keep a copy and ask"

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -61,11 +62,14 @@ func (d folder) state() (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("the state in use: %w", err)
 	case !strings.HasPrefix(name, "state-") || strings.ContainsAny(name, "/\\"):
-		return "", fmt.Errorf("%s is damaged: it says %q, wanted the name of a state folder", d.current(), name)
+		return "", damaged(d.current(), "it says %q, wanted the name of a state folder", name)
 	}
 	all, err := filepath.Glob(filepath.Join(string(d), "state-*"))
 	if err != nil {
 		return "", err
+	}
+	if len(all) > 0 && !slices.Contains(all, filepath.Join(string(d), name)) {
+		return "", damaged(d.current(), "it names %s, which is not there, but %s is", name, filepath.Base(all[0]))
 	}
 	for _, other := range all {
 		if filepath.Base(other) != name {
@@ -75,6 +79,15 @@ func (d folder) state() (string, error) {
 		}
 	}
 	return filepath.Join(string(d), name), nil
+}
+
+// newestLog is the file of the log that is written to, or the log's folder.
+func (d folder) newestLog() string {
+	list, err := filepath.Glob(filepath.Join(d.wal(), "*"+walSuffix))
+	if err != nil || len(list) == 0 {
+		return d.wal()
+	}
+	return slices.Max(list)
 }
 
 // next names a state folder for a restore.

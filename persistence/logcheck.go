@@ -90,7 +90,7 @@ func strangers(dir string) error {
 		var info types.SegmentInfo
 		name := filepath.Base(path)
 		if n, err := fmt.Sscanf(name, "%020d-%016x"+walSuffix, &info.BaseIndex, &info.ID); err != nil || n != 2 || segment.FileName(info) != name {
-			return fmt.Errorf("%s is not a file of the log, whose names are like %s: move it elsewhere", path, segment.FileName(types.SegmentInfo{BaseIndex: 1}))
+			return &stranger{path, segment.FileName(types.SegmentInfo{BaseIndex: 1})}
 		}
 	}
 	return nil

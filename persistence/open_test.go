@@ -152,7 +152,7 @@ func TestRefusedFolders(t *testing.T) {
 			overwrite(t, dir, "wal/wal-meta.db", 0)
 			overwrite(t, dir, "wal/wal-meta.db", 4096)
 		}, "wal-meta.db is damaged: the head at byte 0"},
-		"state damaged": {func(t *testing.T, dir string, _ *Config) { overwrite(t, dir, "state-1/MANIFEST", 0) }, "state-1 cannot be opened (it may be damaged"},
+		"state damaged": {func(t *testing.T, dir string, _ *Config) { overwrite(t, dir, "state-1/MANIFEST", 0) }, "state-1/MANIFEST is damaged: "},
 		"state newer":   {func(t *testing.T, dir string, _ *Config) { plant(t, dir, []byte{recordVersion + 1}) }, "written by a newer ferrite"},
 		"record broken": {func(t *testing.T, dir string, _ *Config) { plant(t, dir, []byte{recordVersion, 0}) }, "state-1: record 1/planted: the header is damaged"},
 		"bad current":   {func(t *testing.T, dir string, _ *Config) { overwrite(t, dir, "CURRENT", 0) }, "CURRENT is damaged"},

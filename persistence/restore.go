@@ -199,7 +199,7 @@ func (cfg RestoreConfig) log(d folder, store *badgerKV, t *transplant) (err erro
 	if err := w.SetUint64([]byte("CurrentTerm"), term); err != nil {
 		return err
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(cfg.Dir, 2, hlog)
+	snaps, err := openSnapshots(cfg.Dir, hlog)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,148 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/ristretto/v2/z"
+)
+
+// tableFile is a table of badger.
+type tableFile struct {
+	id     uint64
+	file   string
+	newest uint64 // version
+	err    error  // it cannot be read
+}
+
+// openTables reads all tables once, block by block and entry by entry.
+func (s *stateFiles) openTables() error {
+	for _, id := range s.sst {
+		t := &tableFile{id: id, file: s.file(0, id)}
+		visit := s.entry
+		if !s.listed[id] {
+			visit = nil
+		}
+		t.newest, t.err = readTable(t.file, s.options.BlockSize, s.options.Compression, visit)
+		if s.listed[id] {
+			if t.err != nil {
+				return t.err
+			}
+			s.newest = max(s.newest, t.newest)
+		}
+		s.tables = append(s.tables, t)
+	}
+	return nil
+}
+
+// readTable checks a table's sums and shows its entries, with keys that are valid during the call only.
+func readTable(file string, block int, compression options.CompressionType, visit func(key []byte, version uint64, meta byte, value []byte)) (newest uint64, err error) {
+	f, err := z.OpenMmapFile(file, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", file, err)
+	}
+	open := true
+	defer func() {
+		if open {
+			err = errors.Join(err, f.Close(-1))
+		}
+	}()
+	if len(f.Data) == 0 {
+		return 0, damaged(file, "it is empty")
+	}
+	err = sheltered(file, func() error {
+		t, err := table.OpenTable(f, table.Options{ReadOnly: true, BlockSize: block, Compression: compression, ChkMode: options.OnTableRead})
+		if err != nil {
+			open = false // OpenTable has closed it
+			return damaged(file, "%v", err)
+		}
+		newest = t.MaxVersion()
+		if visit == nil {
+			return nil
+		}
+		it := t.NewIterator(0)
+		for it.Rewind(); it.Valid(); it.Next() {
+			key, value := it.Key(), it.Value()
+			cut := len(key) - versionSize
+			visit(key[:cut], math.MaxUint64-binary.BigEndian.Uint64(key[cut:]), value.Meta, value.Value)
+		}
+		return it.Close()
+	})
+	return newest, err
+}
+
+// pointers are values, by key, whose value logs are not there.
+type pointers map[string]missingValue
+
+type missingValue struct {
+	version uint64
+	file    uint32
+}
+
+// entry notes where the value of an entry lies.
+func (s *stateFiles) entry(key []byte, version uint64, meta byte, value []byte) {
+	if s.seen != nil {
+		s.seen(key, version, meta, value)
+		return
+	}
+	p, ok := pointerOf(meta, value)
+	if !ok {
+		return
+	}
+	if _, there := slices.BinarySearch(s.vlog, uint64(p.file)); there {
+		s.ends[p.file] = max(s.ends[p.file], p.offset+p.size)
+		return
+	}
+	if s.missing == nil {
+		s.missing = pointers{}
+	}
+	if m, ok := s.missing[string(key)]; !ok || m.version < version {
+		s.missing[string(key)] = missingValue{version, p.file}
+	}
+}
+
+// values refuses a state whose value logs are not all there. Old versions of values may lack theirs: it was tidied away
+// after what was still of use had been written once more.
+func (s *stateFiles) values() error {
+	if len(s.missing) == 0 {
+		return nil
+	}
+	lost := s.missing
+	newer := func(key []byte, version uint64, meta byte, value []byte) {
+		m, ok := lost[string(key)]
+		if !ok || version < m.version {
+			return
+		}
+		if p, isPointer := pointerOf(meta, value); isPointer {
+			if _, there := slices.BinarySearch(s.vlog, uint64(p.file)); !there {
+				return
+			}
+		}
+		delete(lost, string(key))
+	}
+	for _, t := range s.tables {
+		if !s.listed[t.id] {
+			continue
+		}
+		if _, err := readTable(t.file, s.options.BlockSize, s.options.Compression, newer); err != nil {
+			return err
+		}
+	}
+	again := &stateFiles{dir: s.dir, options: s.options, mem: s.mem, vlog: s.vlog, ends: map[uint32]int64{}, seen: newer}
+	if err := again.memTables(); err != nil {
+		return err
+	}
+	for _, m := range lost {
+		return damaged(s.file(2, uint64(m.file)), "it is gone, with %d values that are in use", len(lost))
+	}
+	return nil
+}
