@@ -84,7 +84,7 @@ func serve(c *cobra.Command) error {
 		}
 		return err
 	}
-	log.Info("ready", "api", run.APIURL(), "nats", run.NATSURL(), "data_dir", cfg.DataDir, "name", cfg.Name, "version", version, "pid", os.Getpid())
+	log.Info("ready", "api", run.APIURL(), "nats", withoutPassword(run.NATSURL()), "data_dir", cfg.DataDir, "name", cfg.Name, "version", version, "pid", os.Getpid())
 	re.take = run.Reload
 	tellSystemd(log, sdnotify.Ready, "STATUS=API at "+run.APIURL())
 	feed, hungry := context.WithCancel(context.Background())
