@@ -122,7 +122,7 @@ func (a *nodeActor) Receive(c actor.Context) {
 	case *committed:
 		a.committed(c, m)
 		a.work(c)
-	case *call, *outcome, *changed, *expired, *readDone, *proved, *again, *review:
+	case *call, *outcome, *changed, *expired, *readDone, *proved, *again, *review, *retold:
 		if o, ok := m.(*outcome); ok && o.sample && a.commit != nil {
 			a.f.settled(o) // the sweep comes back; the reading may be older than the commit (P3)
 			return
@@ -170,6 +170,8 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 		a.changed(c, m)
 	case *review:
 		a.reviewed(c)
+	case *retold:
+		a.retold()
 	case *expired:
 		a.expired(c, m.c)
 	case *readDone:
@@ -273,7 +275,7 @@ func (a *nodeActor) outcome(c actor.Context, o *outcome) {
 // step runs the rules on the node as committed.
 func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 	env := node.Env{
-		Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: meta, Policy: a.f.cfg.Policy,
+		Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: meta, Policy: a.f.policy(),
 	}
 	if a.n != nil && a.n.Quarantined == "" && !releases(a.n) { // it may be the driver's own code that fails on this node
 		env.Facts = a.f.facts(a.n, m)

@@ -311,7 +311,9 @@ func TestLockedRequestWaitsThenSays409(t *testing.T) { // S8
 		t.Fatalf("wanted NodeLocked that names the operation, got %v", err)
 	}
 	waiting := make(chan error, 1)
-	w.f.cfg.LockRetry = 20 * time.Second
+	longer := w.f.Settings()
+	longer.LockRetry = 20 * time.Second
+	w.f.Update(longer)
 	go func() { _, err := w.do(id, node.SetMaintenance{On: true}); waiting <- err }()
 	for w.f.Stats().Parked < 2 {
 		time.Sleep(time.Millisecond)
@@ -609,7 +611,7 @@ func TestAMatchingReadingAllocatesNothing(t *testing.T) { // P1
 	e := w.f.sweep.all[id]
 	w.f.sweep.mu.Unlock()
 	before := w.f.Stats().Matches
-	if allocs := testing.AllocsPerRun(1000, func() { e.poll() }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(1000, func() { e.poll(false) }); allocs != 0 {
 		t.Errorf("%v allocations for a reading that matches, wanted 0", allocs)
 	}
 	if got := w.f.Stats().Matches - before; got < 1000 {
@@ -632,7 +634,7 @@ func TestZeroIntervalsDisable(t *testing.T) {
 	e := w.f.sweep.all[id]
 	w.f.sweep.mu.Unlock()
 	e.expect(broken)
-	if e.poll() {
+	if e.poll(false) {
 		t.Error("a reading with power_failure_recovery_interval 0")
 	}
 }

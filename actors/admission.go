@@ -86,11 +86,11 @@ func (f *Fleet) post(uuid string, pid *actor.PID, m any) bool {
 
 // crowded refuses a request when as many wait as may. A release by force is what may end the crowd.
 func (f *Fleet) crowded(uuid string, m node.Msg) error {
-	if _, release := m.(node.Release); release || f.stats.waiting.Load() <= int64(f.cfg.MaxWaiting) {
+	if _, release := m.(node.Release); release || f.stats.waiting.Load() <= int64(f.Settings().MaxWaiting) {
 		return nil
 	}
 	f.stats.shed.Add(1)
-	return &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: fmt.Sprintf("%d requests wait for their nodes already, as many as may: nothing was done, send it again in a moment", f.cfg.MaxWaiting)}
+	return &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: fmt.Sprintf("%d requests wait for their nodes already, as many as may: nothing was done, send it again in a moment", f.Settings().MaxWaiting)}
 }
 
 // enqueue puts a message behind the commit under way; a node that is asked faster than it can answer refuses.

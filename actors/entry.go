@@ -4,6 +4,7 @@
 package actors
 
 import (
+	"net/netip"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,11 @@ type entry struct {
 	failing  atomic.Bool // counted in its subnet as failing; written under subnet.mu
 	recorded atomic.Bool // the driver's power is the recorded one (fake)
 	busy     atomic.Bool // a reading is under way
+	hurried  atomic.Bool // its next reading is to be thought over
+	hinted   atomic.Bool // its BMC has said that something happened
+	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
+	eager    atomic.Uint32             // quick readings left after a change
 	seen     atomic.Int64              // unix nanoseconds of the last answer that matched: power confirmed at
 	asked    node.Rev                  // revision when the reading began; owned by whoever set busy
 	began    time.Time                 // when the reading began; likewise
@@ -45,6 +50,7 @@ type entry struct {
 	mu     sync.Mutex // guards handle, info and closed
 	handle bmc.Handle
 	info   map[string]any // driver_info that handle was made of
+	vendor string         // likewise: it says which quirks the BMC has
 	closed bool
 
 	subnet atomic.Pointer[subnet] // where its BMC is, nil = not known
@@ -52,7 +58,10 @@ type entry struct {
 
 	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
 
-	base, due  uint64 // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
+	at         netip.Addr // of its BMC, when Hint wants to know; guarded by Sweep.mu like all below
+	hint       int64      // unix nanoseconds of the last hint that was followed
+	extra      bool       // the reading at due comes between two turns
+	base, due  uint64     // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
 	next, prev *entry
 	number     uint64 // order of arrival; guarded by Sweep.mu
 }
@@ -75,14 +84,14 @@ func code(p node.PowerState) uint64 {
 // expect takes over a committed record.
 func (e *entry) expect(n *node.Node) {
 	v := code(n.PowerState)
-	if n.SyncFails == 0 && (n.LastError == "" || !e.s.f.cfg.Policy.History) {
+	if n.SyncFails == 0 && (n.LastError == "" || !e.s.f.live.Load().Policy.History) {
 		v |= cleanBit
 	}
 	mode := modeSkip
 	switch {
-	case node.Recovering(n) && e.s.f.cfg.RecoveryEvery > 0:
+	case node.Recovering(n) && e.s.f.live.Load().RecoveryEvery > 0:
 		mode = modeRecover
-	case node.SyncSkipped(n) == "" && e.s.interval > 0:
+	case node.SyncSkipped(n) == "" && e.s.f.live.Load().SyncInterval > 0:
 		mode = modeSync
 		if n.SyncFails == 0 {
 			e.missed.Store(0)
@@ -97,17 +106,22 @@ func (e *entry) expect(n *node.Node) {
 func (e *entry) prepare(p bmc.Poller, n *node.Node) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.handle != nil && reflect.DeepEqual(e.info, n.DriverInfo) {
+	if e.closed || e.handle != nil && e.vendor == vendorOf(n) && reflect.DeepEqual(e.info, n.DriverInfo) {
 		return
 	}
 	h, err := p.Prepare(n)
 	if e.handle != nil {
 		e.handle.Close()
 	}
-	e.handle, e.info = nil, n.DriverInfo
+	e.handle, e.info, e.vendor = nil, n.DriverInfo, vendorOf(n)
 	if err == nil {
 		e.handle = h
 	}
+}
+
+func vendorOf(n *node.Node) string {
+	v, _ := n.Properties["vendor"].(string)
+	return v
 }
 
 // release gives the BMC back.
@@ -122,8 +136,8 @@ func (e *entry) release() {
 	}
 }
 
-// poll asks for the power state if it is the node's turn; it reports whether it did.
-func (e *entry) poll() bool {
+// poll asks for the power state if it is the node's turn; it reports whether it did. extra is between two turns.
+func (e *entry) poll(extra bool) bool {
 	mode := e.mode.Load()
 	if mode == modeSkip {
 		return false
@@ -137,7 +151,7 @@ func (e *entry) poll() bool {
 	if !e.busy.CompareAndSwap(false, true) {
 		return false
 	}
-	e.asked = node.Rev(e.rev.Load())
+	e.asked, e.between = node.Rev(e.rev.Load()), extra
 	e.mu.Lock()
 	h := e.handle
 	e.mu.Unlock()
@@ -158,7 +172,7 @@ func state(record uint64) node.PowerState {
 
 // PowerPolled judges one answer, in the driver's goroutine (P1, P3).
 func (e *entry) PowerPolled(hw node.PowerState, err error) {
-	asked, began, mode := e.asked, e.began, e.mode.Load()
+	asked, began, between, mode := e.asked, e.began, e.between, e.mode.Load()
 	e.busy.Store(false)
 	defer e.landed()
 	stats, at := &e.s.f.stats, time.Now()
@@ -166,11 +180,13 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	if err != nil {
 		stats.failures.Add(1)
 		e.missed.Add(1)
+		e.eager.Store(0)
+		e.s.soon(e)
 		if net := e.subnet.Load(); net != nil && net.answered(e, false) {
 			stats.frozen.Add(1)
 			return
 		}
-		if mode == modeSync {
+		if mode == modeSync && !between {
 			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true}, sample: true})
 		}
 		return
@@ -180,6 +196,7 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		e.seen.Store(at.UnixNano())
 		if e.missed.Load() != 0 {
 			e.missed.Store(0)
+			e.s.soon(e) // its turn may be far away
 		}
 		if e.failing.Load() {
 			e.subnet.Load().answered(e, true)

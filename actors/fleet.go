@@ -40,6 +40,7 @@ type Config struct {
 
 	LockRetry     time.Duration // S8: node_locked_retry_attempts x node_locked_retry_interval
 	SyncInterval  time.Duration // sync_power_state_interval; 0 = no power sync
+	Hints         bool          // Sweep.Hint will be called: keep an index of addresses
 	RecoveryEvery time.Duration // power_failure_recovery_interval; 0 = none
 	FirstRead     time.Duration // pause before the first read after a power command; 1 s
 	History       HistoryLimit  // what is kept of a node's history; zero = all
@@ -96,6 +97,9 @@ type Fleet struct {
 	mu   sync.RWMutex          // guards pids
 	pids map[string]*actor.PID // by node UUID
 
+	live     atomic.Pointer[Settings] // what may change while it runs
+	updating sync.Mutex               // one Update at a time
+
 	turns  turns
 	sights sights
 	stats  counters
@@ -106,6 +110,7 @@ type Fleet struct {
 func New(cfg Config) *Fleet {
 	cfg = cfg.Defaults()
 	f := &Fleet{cfg: cfg, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations), closed: make(chan struct{})}
+	f.live.Store(&Settings{SyncInterval: cfg.SyncInterval, RecoveryEvery: cfg.RecoveryEvery, LockRetry: cfg.LockRetry, MaxWaiting: cfg.MaxWaiting, Policy: cfg.Policy})
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.cmd, f.cut = context.WithCancel(context.Background())
 	f.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {

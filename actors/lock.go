@@ -33,7 +33,8 @@ func isLocked(err error) bool {
 // wait parks a request that met the lock, for the lock retry time in all; after that it is refused with err and with
 // the notices of d (S8).
 func (a *nodeActor) wait(c actor.Context, q *call, d node.Decision, err error) {
-	if q.late || a.f.cfg.LockRetry <= 0 || len(a.parked) >= maxParked {
+	retry := a.f.live.Load().LockRetry
+	if q.late || retry <= 0 || len(a.parked) >= maxParked {
 		a.f.stats.lockRefusals.Add(1)
 		a.refused(d)
 		q.answer(nil, err)
@@ -41,7 +42,7 @@ func (a *nodeActor) wait(c actor.Context, q *call, d node.Decision, err error) {
 	}
 	if q.timer == nil {
 		self, root := c.Self(), a.f.system.Root
-		q.timer = time.AfterFunc(a.f.cfg.LockRetry, func() { root.Send(self, &expired{q}) })
+		q.timer = time.AfterFunc(retry, func() { root.Send(self, &expired{q}) })
 		a.f.stats.parked.Add(1)
 	}
 	a.parked = append(a.parked, q)

@@ -32,7 +32,7 @@ func (a *nodeActor) portRequest(c actor.Context, q *call, m node.Msg) {
 	case inventory.CreatePort:
 		old, _ = a.f.cfg.Store.Port(m.Port.UUID)
 	}
-	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: q.meta, Policy: a.f.cfg.Policy}
+	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Meta: q.meta, Policy: a.f.policy()}
 	d, err := inventory.Step(env, a.n, old, m)
 	if isLocked(err) {
 		a.wait(c, q, node.Decision{Notices: d.Notices}, err)

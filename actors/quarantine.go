@@ -56,7 +56,7 @@ func (a *nodeActor) quarantine(c actor.Context, o *outcome, m panicked) {
 	if a.n == nil || a.n.Quarantined != "" {
 		return
 	}
-	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Policy: a.f.cfg.Policy}
+	env := node.Env{Now: a.f.cfg.Clock().UTC(), Self: a.f.cfg.Self, ID: uuid.NewString(), Policy: a.f.policy()}
 	d, err := node.Quarantine(env, a.n, m.cause)
 	if err != nil {
 		a.f.cfg.Logger.Error("a node could not be quarantined", "node", a.uuid, "error", err)

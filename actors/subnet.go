@@ -38,11 +38,11 @@ type subnet struct {
 	late    bool       // it has been down for longer than states are frozen
 }
 
-// subnetOf names the subnet of a node's BMC; "" = its address is a name, or there is none.
-func subnetOf(n *node.Node) string {
+// subnetOf names the subnet of a node's BMC, and its address; "" = it is a name, or there is none.
+func subnetOf(n *node.Node) (string, netip.Addr) {
 	at, err := netip.ParseAddrPort(node.Endpoint(n))
 	if err != nil {
-		return ""
+		return "", netip.Addr{}
 	}
 	bits := 24
 	if at.Addr().Is6() {
@@ -50,14 +50,15 @@ func subnetOf(n *node.Node) string {
 	}
 	p, err := at.Addr().WithZone("").Prefix(bits)
 	if err != nil {
-		return ""
+		return "", netip.Addr{}
 	}
-	return p.String()
+	return p.String(), at.Addr().Unmap()
 }
 
 // locate puts an entry into the subnet that its record names now.
 func (s *Sweep) locate(e *entry, n *node.Node) {
-	name := subnetOf(n)
+	name, addr := subnetOf(n)
+	s.moved(e, addr)
 	at := e.subnet.Load()
 	if at == nil && name == "" || at != nil && at.name == name {
 		return

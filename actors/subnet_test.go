@@ -120,7 +120,7 @@ func TestSubnetOf(t *testing.T) {
 		"192.0.2.7": "192.0.2.0/24", "2001:db8::1:7": "2001:db8::/64", "bmc7.example": "", "": "",
 	} {
 		n := &node.Node{Interfaces: map[string]string{"power": "ipmitool"}, DriverInfo: map[string]any{"ipmi_address": address}}
-		if got := subnetOf(n); got != want {
+		if got, _ := subnetOf(n); got != want {
 			t.Errorf("%q is in %q, wanted %q", address, got, want)
 		}
 	}

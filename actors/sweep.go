@@ -7,7 +7,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,19 +22,21 @@ import (
 const (
 	roundTicks = 512
 	wheelSlots = 2 * roundTicks
-	jitterTick = roundTicks / 20 // +-5 % of a phase: gaps of 90 to 110 %, 49.5 s at the default 45 s, below BMCs' 60 s
-	minTick    = time.Millisecond
-	backOffMax = 15 * time.Minute
+	jitterTick = roundTicks / 40 // +-2.5 % of a phase: gaps of 95 to 105 % of a turn
+	minTick    = 50 * time.Microsecond
 )
 
-// Sweep reads the power of all nodes, each once an interval, at a phase of its own (hash of the node, +-5 %). An answer
+// A turn is 15/16 of an interval: with the jitter, no two readings of a settled node lie further apart than an interval
+// (89 to 98 % of it).
+const turnShare, turnParts = 15, 16
+
+// Sweep reads the power of all nodes, each once an interval, at a phase of its own (hash of the node, with jitter). An answer
 // that equals the record ends there: no message, no commit, no allocation (P1).
 type Sweep struct {
-	f        *Fleet
-	interval time.Duration
-	tick     time.Duration
+	f *Fleet
 
-	mu      sync.Mutex // guards below
+	mu      sync.Mutex    // guards below
+	tick    time.Duration // an interval has roundTicks of them
 	slots   [wheelSlots]*entry
 	all     map[string]*entry
 	added   uint64   // counts entries ever taken in
@@ -43,20 +45,22 @@ type Sweep struct {
 	started time.Time
 	closed  bool
 
-	nets nets
+	nets    nets
+	hurried hurried
+	behind  map[netip.Addr][]*entry // by the address of their BMC, for Hint; guarded by mu
 
 	flying atomic.Int64  // polls without an answer yet
 	enough atomic.Int64  // a Round waits until this many polls are left; none = there is no Round
 	wake   chan struct{} // holds 1
+
+	retimed chan struct{} // holds 1: tick has changed
 }
 
 func newSweep(f *Fleet) *Sweep {
-	s := &Sweep{f: f, interval: f.cfg.SyncInterval, all: map[string]*entry{}, wake: make(chan struct{}, 1), started: time.Now()}
-	interval := s.interval
-	if interval <= 0 {
-		interval = f.cfg.RecoveryEvery // recovery goes on without power sync
+	s := &Sweep{
+		f: f, all: map[string]*entry{}, wake: make(chan struct{}, 1), retimed: make(chan struct{}, 1), started: time.Now(),
+		tick: tickOf(f.cfg.SyncInterval, f.cfg.RecoveryEvery), behind: map[netip.Addr][]*entry{},
 	}
-	s.tick = max(interval/roundTicks, minTick)
 	s.enough.Store(none)
 	return s
 }
@@ -123,15 +127,17 @@ func (s *Sweep) remove(e *entry) {
 	if net := e.subnet.Load(); net != nil {
 		net.count(e, false)
 	}
+	s.moved(e, netip.Addr{})
 	e.release()
 }
 
 // update makes a node's record the one to compare with. Called by its actor after every commit.
 func (s *Sweep) update(e *entry, n *node.Node) {
-	before := e.mode.Load()
+	before, record, missed := e.mode.Load(), e.record.Load(), e.missed.Load()
 	e.times.Store(s.f.times.of(n))
 	e.expect(n)
 	s.locate(e, n)
+	s.changed(e, record, missed)
 	if net := e.subnet.Load(); net != nil {
 		net.count(e, e.mode.Load() == modeSync && !e.recorded.Load())
 	}
@@ -174,54 +180,53 @@ func (s *Sweep) run(ctx context.Context) {
 	s.mu.Lock()
 	s.started = time.Now()
 	s.now = 0
+	t := time.NewTicker(max(s.tick, leastTurn))
 	s.mu.Unlock()
-	t := time.NewTicker(max(s.tick, 5*time.Millisecond))
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.retimed:
+			s.mu.Lock()
+			t.Reset(max(s.tick, leastTurn))
+			s.mu.Unlock()
 		case <-t.C:
-			s.advance(uint64(time.Since(s.started) / s.tick)) //nolint:gosec // never negative
+			s.turn()
 		}
 	}
 }
 
-// advance polls what is due up to a tick and puts it at its place in the next round.
-func (s *Sweep) advance(to uint64) {
+// leastTurn is how often the wheel is turned at most.
+const leastTurn = 5 * time.Millisecond
+
+// turn polls what is due by now.
+func (s *Sweep) turn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.advance(uint64(max(0, time.Since(s.started)/s.tick))) //nolint:gosec // never negative
+}
+
+// advance polls what is due up to a tick and puts it at its place in the next round. mu is held.
+func (s *Sweep) advance(to uint64) {
 	if to > s.now+wheelSlots { // a suspended process: do not catch up turn by turn
 		s.now = to - wheelSlots
 	}
+	s.rethink()
 	for s.now < to {
 		s.now++
 		for e := s.slots[s.now%wheelSlots]; e != nil; {
 			next := e.next
 			if e.due <= s.now {
 				s.unlink(e)
+				extra := e.extra
 				e.due = s.again(e)
 				s.insert(e)
-				e.poll()
+				e.poll(extra)
 			}
 			e = next
 		}
 	}
-}
-
-// again is when an entry's turn comes next: its phase in the next round, or later while its BMC is given up on.
-func (s *Sweep) again(e *entry) uint64 {
-	if e.mode.Load() == modeRecover && s.f.cfg.RecoveryEvery > 0 {
-		wait := s.f.cfg.RecoveryEvery << min(e.missed.Load(), 8)
-		wait = min(wait, max(backOffMax, s.f.cfg.RecoveryEvery))
-		return s.now + max(1, min(uint64(wait/s.tick), 1<<40)) //nolint:gosec // positive
-	}
-	e.base += roundTicks
-	for e.base <= s.now { // turns missed while suspended are not made up for
-		e.base += roundTicks
-	}
-	j := uint64(rand.IntN(2*jitterTick + 1)) //nolint:gosec // spreads load, no secret
-	return max(e.base+j-min(jitterTick, e.base), s.now+1)
 }
 
 // close gives all BMCs back.
@@ -266,7 +271,7 @@ func (s *Sweep) roundOf(ctx context.Context, entries []*entry, window int64) int
 		if s.flying.Load() >= window {
 			s.landing(ctx, window/2) // in bursts: many datagrams a system call, and few wakes
 		}
-		if e.poll() {
+		if e.poll(false) {
 			asked++
 		}
 	}

@@ -1,0 +1,180 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"ferrite/node"
+)
+
+// A settled node is read once a turn. One whose power just changed, or whose BMC just failed, is read sooner: after an
+// eighth, a quarter and a half of a turn. A BMC that goes on failing is asked less and less often.
+const (
+	quickReadings = 3
+	steadyMisses  = 5 // failures in a row before the pauses double
+	backOffMax    = 15 * time.Minute
+	hintEvery     = 5 * time.Second // a BMC's traps bring one reading in this time
+)
+
+// special is when an entry is read that is not in its turn: in so many ticks, 0 = it is settled. An extra reading comes
+// between two turns; if it fails, no retry of the power sync is used up.
+func (s *Sweep) special(e *entry) (ticks uint64, extra bool) {
+	missed, mode := e.missed.Load(), e.mode.Load()
+	switch {
+	case mode == modeRecover && s.f.live.Load().RecoveryEvery > 0:
+		return max(1, min(uint64(s.patience(e, s.f.live.Load().RecoveryEvery)/s.tick), 1<<40)), false //nolint:gosec // positive
+	case mode != modeSync:
+		return 0, false
+	case missed > steadyMisses:
+		if net := e.subnet.Load(); net != nil && net.down.Load() {
+			return 0, false // one event: its end must be seen soon, and a probe is two packets
+		}
+		most := max(uint64(backOffMax/s.tick), roundTicks) //nolint:gosec // positive
+		return s.shaken(min(roundTicks<<min(missed-steadyMisses, 10), most)), false
+	case missed > quickReadings:
+		return 0, false
+	case missed > 0:
+		return s.shaken(roundTicks >> (quickReadings + 1 - missed)), missed < quickReadings
+	}
+	if left := e.eager.Load(); left > 0 {
+		e.eager.Store(left - 1)
+		return s.shaken(roundTicks >> left), false
+	}
+	return 0, false
+}
+
+// shaken spreads a pause by +-1/8.
+func (*Sweep) shaken(ticks uint64) uint64 {
+	return max(1, ticks-ticks/8+rand.Uint64N(ticks/4+1)) //nolint:gosec // spreads load, no secret
+}
+
+// again is when an entry's turn comes next.
+func (s *Sweep) again(e *entry) uint64 {
+	ticks, extra := s.special(e)
+	if e.extra = extra; ticks > 0 {
+		return s.now + ticks
+	}
+	e.base += roundTicks
+	for e.base <= s.now { // turns missed while suspended are not made up for
+		e.base += roundTicks
+	}
+	j := uint64(rand.IntN(2*jitterTick + 1)) //nolint:gosec // spreads load, no secret
+	return max(e.base+j-min(jitterTick, e.base), s.now+1)
+}
+
+// hurried are entries whose next reading has to be thought over. Drivers' goroutines put them here; the wheel takes
+// them up at its next tick.
+type hurried struct {
+	mu  sync.Mutex // guards all
+	all []*entry
+}
+
+// soon has an entry's next reading thought over.
+func (s *Sweep) soon(e *entry) {
+	if !e.hurried.CompareAndSwap(false, true) {
+		return
+	}
+	s.hurried.mu.Lock()
+	s.hurried.all = append(s.hurried.all, e)
+	s.hurried.mu.Unlock()
+}
+
+// rethink gives those their new place. mu is held.
+func (s *Sweep) rethink() {
+	s.hurried.mu.Lock()
+	all := s.hurried.all
+	s.hurried.all = nil
+	s.hurried.mu.Unlock()
+	for _, e := range all {
+		e.hurried.Store(false)
+		if s.all[e.uuid] != e {
+			continue
+		}
+		s.unlink(e)
+		ticks, extra := s.special(e)
+		switch e.extra = extra; {
+		case e.hinted.Swap(false):
+			e.due, e.extra = s.now+1, true
+		case ticks > 0:
+			e.due = s.now + ticks
+		default:
+			s.place(e)
+		}
+		s.insert(e)
+	}
+}
+
+// changed notes what a commit did to an entry: before is what it recorded.
+func (s *Sweep) changed(e *entry, before uint64, missed uint32) {
+	old, now := before&^cleanBit, e.record.Load()&^cleanBit
+	switch {
+	case old != now && old != 0:
+		if now == code(node.PowerOn) || now == code(node.PowerOff) { // it was read before it was written
+			e.seen.Store(time.Now().UnixNano())
+		}
+		e.eager.Store(quickReadings)
+		s.soon(e)
+	case missed != 0 && e.missed.Load() == 0:
+		s.soon(e) // its turn may be far away
+	}
+}
+
+// ConfirmedAt is when a node's power state was last confirmed by its BMC; zero = not yet since this conductor looks
+// after it, or it does not.
+func (s *Sweep) ConfirmedAt(uuid string) time.Time {
+	s.mu.Lock()
+	e := s.all[uuid]
+	s.mu.Unlock()
+	if e == nil {
+		return time.Time{}
+	}
+	if at := e.seen.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// Hint has the nodes behind a BMC read now: it has said that something happened. It reports how many there are, and
+// whether that was too soon after the last one.
+func (s *Sweep) Hint(from netip.Addr) (nodes int, tooSoon bool) {
+	s.mu.Lock()
+	found := s.behind[from.Unmap()]
+	now := time.Now().UnixNano()
+	for _, e := range found {
+		if e.hint != 0 && now-e.hint < int64(hintEvery) {
+			tooSoon = true
+			continue
+		}
+		e.hint = now
+		e.hinted.Store(true)
+		s.soon(e)
+	}
+	s.mu.Unlock()
+	return len(found), tooSoon
+}
+
+// moved keeps the index of Hint: an entry's BMC is at this address now, zero = nowhere.
+func (s *Sweep) moved(e *entry, to netip.Addr) {
+	if !s.f.cfg.Hints {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.at == to {
+		return
+	}
+	if rest := slices.DeleteFunc(slices.Clone(s.behind[e.at]), func(x *entry) bool { return x == e }); len(rest) > 0 {
+		s.behind[e.at] = rest
+	} else {
+		delete(s.behind, e.at)
+	}
+	if e.at = to; to.IsValid() {
+		s.behind[to] = append(s.behind[to], e)
+	}
+}

@@ -1,0 +1,272 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"math/rand"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"ferrite/bmc"
+	"ferrite/node"
+)
+
+// benchSweep is a sweep on a table: nobody turns its wheel but the test, and BMCs answer at once.
+type benchSweep struct {
+	t     *testing.T
+	s     *Sweep
+	fleet *Fleet
+	bmcs  []*tableBMC
+}
+
+// tableBMC is a BMC on the table. A dead one fails after patience; times are ticks.
+type tableBMC struct {
+	b        *benchSweep
+	e        *entry
+	dead     bool
+	on       bool
+	asked    []uint64 // when
+	answered []uint64
+	sinks    []bmc.Sink
+}
+
+func (m *tableBMC) Poll(to bmc.Sink) {
+	m.asked = append(m.asked, m.b.s.now)
+	if m.dead {
+		m.sinks = append(m.sinks, to)
+		return
+	}
+	m.answered = append(m.answered, m.b.s.now)
+	state := node.PowerOff
+	if m.on {
+		state = node.PowerOn
+	}
+	to.PowerPolled(state, nil)
+}
+
+func (m *tableBMC) Close() {}
+
+type tablePoller struct{ b *benchSweep }
+
+func (p tablePoller) Prepare(n *node.Node) (bmc.Handle, error) {
+	i := n.Properties["index"].(int)
+	return p.b.bmcs[i], nil
+}
+
+const testInterval = 45 * time.Second
+
+func sweepOnTable(t *testing.T, nodes int, change func(i int, n *node.Node)) *benchSweep {
+	b := &benchSweep{t: t}
+	d := &bmc.Driver{Poller: tablePoller{b}, Caps: bmc.Capabilities{PowerSync: true}}
+	b.fleet = New(Config{SyncInterval: testInterval, RecoveryEvery: 300 * time.Second, Hints: true, Drivers: map[string]*bmc.Driver{"ipmitool": d}})
+	t.Cleanup(b.fleet.Close)
+	b.s = b.fleet.Sweep()
+	rnd := rand.New(rand.NewSource(1))
+	for i := range nodes {
+		b.bmcs = append(b.bmcs, &tableBMC{b: b})
+		n := &node.Node{
+			UUID: fmt.Sprintf("%08x-0000-4000-8000-%012x", rnd.Uint32(), i), Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOff, Rev: 1,
+			Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": i},
+			DriverInfo: map[string]any{"ipmi_address": netip.AddrFrom4([4]byte{10, byte(i >> 12), byte(i >> 4), byte(i & 15)}).String()},
+		}
+		if change != nil {
+			change(i, n)
+		}
+		b.bmcs[i].e = b.s.add(n, nil)
+	}
+	return b
+}
+
+// pass lets time pass; dead BMCs fail 14 s after they were asked.
+func (b *benchSweep) pass(d time.Duration) {
+	patience := uint64(14 * time.Second / b.s.tick)
+	for end := b.s.now + uint64(d/b.s.tick); b.s.now < end; {
+		b.s.mu.Lock()
+		b.s.advance(b.s.now + 1)
+		b.s.mu.Unlock()
+		for _, m := range b.bmcs {
+			if len(m.sinks) > 0 && b.s.now >= m.asked[len(m.asked)-1]+patience {
+				sink := m.sinks[0]
+				m.sinks = m.sinks[1:]
+				sink.PowerPolled(node.PowerUnknown, errors.New("no answer"))
+			}
+		}
+	}
+}
+
+func (b *benchSweep) turn() time.Duration { return roundTicks * b.s.tick }
+
+// A settled node is read at least once an interval and hardly more often.
+func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
+	b := sweepOnTable(t, 200, nil)
+	b.pass(20 * testInterval)
+	most := uint64(testInterval / b.s.tick)
+	for i, m := range b.bmcs {
+		if n := len(m.asked); n < 20 || n > 23 {
+			t.Errorf("node %d was read %d times in 20 intervals", i, n)
+		}
+		for k := 1; k < len(m.asked); k++ {
+			if gap := m.asked[k] - m.asked[k-1]; gap > most || gap < most*85/100 {
+				t.Errorf("node %d: %d ticks between two readings, wanted 85 to 100 %% of %d", i, gap, most)
+			}
+		}
+		if m.e.seen.Load() == 0 {
+			t.Errorf("node %d: its power was never confirmed", i)
+		}
+	}
+	if s := b.fleet.Stats(); s.Samples != 0 || s.Failures != 0 {
+		t.Errorf("%d findings, %d failures: wanted none", s.Samples, s.Failures)
+	}
+}
+
+// All phases of an interval are used, and none by many.
+func TestPhasesAreSpread(t *testing.T) {
+	b := sweepOnTable(t, 5000, nil)
+	b.pass(b.turn())
+	var slots [16]int
+	for _, m := range b.bmcs {
+		if len(m.asked) > 0 {
+			slots[min(15, (m.asked[0]-1)*16/roundTicks)]++
+		}
+	}
+	for i, n := range slots {
+		if n < 5000/16*7/10 || n > 5000/16*13/10 {
+			t.Errorf("%d of 5000 first readings came in part %d of 16: wanted about %d", n, i, 5000/16)
+		}
+	}
+}
+
+// After a change a node is read after an eighth, a quarter and a half of a turn, then in its turn.
+func TestChangedNodesAreReadSooner(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(3 * testInterval)
+	m := b.bmcs[0]
+	m.on, m.asked = true, nil
+	n := &node.Node{UUID: m.e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOn, Rev: 2,
+		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 0}}
+	began := b.s.now
+	b.s.update(m.e, n)
+	if b.s.ConfirmedAt(m.e.uuid).IsZero() {
+		t.Error("what was just read is not confirmed")
+	}
+	b.pass(3 * testInterval)
+	if len(m.asked) < 5 {
+		t.Fatalf("read %d times in 3 intervals after a change", len(m.asked))
+	}
+	last := began
+	for i, part := range []uint64{8, 4, 2} {
+		gap := m.asked[i] - last
+		last = m.asked[i]
+		if want := uint64(roundTicks) / part; gap < want*8/10 || gap > want*12/10+2 {
+			t.Errorf("reading %d came after %d ticks: wanted about %d", i, gap, want)
+		}
+	}
+	if n := len(m.asked); n > 7 {
+		t.Errorf("read %d times in 3 intervals: wanted it to settle", n)
+	}
+}
+
+// A BMC that fails is asked sooner at first, then less and less often; what is asked between turns costs no retry.
+func TestFailingBMCsAreAskedSoonerThenLess(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(2 * testInterval)
+	m := b.bmcs[0]
+	m.dead, m.asked = true, nil
+	b.pass(60 * time.Minute)
+	gaps := []uint64{}
+	patience := uint64(14 * time.Second / b.s.tick)
+	for i := 1; i < len(m.asked); i++ {
+		gaps = append(gaps, m.asked[i]-m.asked[i-1]-patience)
+	}
+	if len(gaps) < 8 {
+		t.Fatalf("asked %d times in an hour", len(m.asked))
+	}
+	for i, want := range []uint64{roundTicks / 8, roundTicks / 4, roundTicks / 2} {
+		if gaps[i] < want*8/10 || gaps[i] > want*12/10+2 {
+			t.Errorf("failure %d was followed by a pause of %d ticks: wanted about %d", i+1, gaps[i], want)
+		}
+	}
+	most := uint64(backOffMax / b.s.tick)
+	for i := 6; i < len(gaps); i++ {
+		if want := min(uint64(roundTicks)<<(i-4), most); gaps[i] < want*8/10 || gaps[i] > want*12/10+2 {
+			t.Errorf("failure %d was followed by a pause of %d ticks: wanted about %d", i+1, gaps[i], want)
+		}
+	}
+	if n := len(m.asked); n > 16 {
+		t.Errorf("a dead BMC was asked %d times in an hour", n)
+	}
+	m.dead = false
+	b.pass(backOffMax + 2*testInterval)
+	m.asked = nil
+	b.pass(4 * testInterval)
+	if n := len(m.asked); n < 4 {
+		t.Errorf("a BMC that is back is read %d times in 4 intervals", n)
+	}
+}
+
+// Dead BMCs do not make what is known of the living older (p99 changes by less than a tenth).
+func TestDeadBMCsDoNotSlowTheLiving(t *testing.T) {
+	const nodes = 2000
+	p99 := map[int]uint64{}
+	for _, dead := range []int{0, 5, 20} {
+		b := sweepOnTable(t, nodes, nil)
+		for i, m := range b.bmcs {
+			m.dead = i%100 < dead
+		}
+		b.pass(8 * testInterval)
+		var ages []uint64
+		for _, m := range b.bmcs {
+			for k := 1; !m.dead && k < len(m.answered); k++ {
+				ages = append(ages, m.answered[k]-m.answered[k-1])
+			}
+		}
+		slices.Sort(ages)
+		p99[dead] = ages[len(ages)*99/100]
+		if want := nodes * (100 - dead) / 100 * 6; len(ages) < want {
+			t.Errorf("%d %% dead: %d readings confirmed the living, wanted at least %d", dead, len(ages), want)
+		}
+	}
+	for _, dead := range []int{5, 20} {
+		if d := float64(p99[dead])/float64(p99[0]) - 1; d > 0.1 || d < -0.1 {
+			t.Errorf("with %d %% dead the p99 age of the living is %d ticks, without %d: wanted less than 10 %% apart", dead, p99[dead], p99[0])
+		}
+	}
+}
+
+// A hint brings one reading of the nodes behind that BMC, and not another one at once.
+func TestHintBringsOneReading(t *testing.T) {
+	b := sweepOnTable(t, 40, nil)
+	b.pass(2 * testInterval)
+	for _, m := range b.bmcs {
+		m.asked = nil
+	}
+	hint := netip.MustParseAddr("::ffff:10.0.1.3") // number 19
+	if n, soon := b.s.Hint(hint); n != 1 || soon {
+		t.Errorf("the first hint: %d nodes, too soon %v", n, soon)
+	}
+	if n, soon := b.s.Hint(hint); n != 1 || !soon {
+		t.Errorf("the second hint: %d nodes, too soon %v", n, soon)
+	}
+	if n, _ := b.s.Hint(netip.MustParseAddr("192.0.2.1")); n != 0 {
+		t.Errorf("%d nodes are at an address that is nobody's", n)
+	}
+	b.pass(3 * b.s.tick)
+	read := 0
+	for i, m := range b.bmcs {
+		if len(m.asked) > 0 && i != 19 {
+			read++ // in its turn
+		}
+	}
+	if n := len(b.bmcs[19].asked); n != 1 || read > 4 {
+		t.Errorf("the hinted node was read %d times, %d others were: wanted one reading", n, read)
+	}
+	b.s.remove(b.bmcs[19].e)
+	if n, _ := b.s.Hint(hint); n != 0 || len(b.s.behind) != 39 {
+		t.Errorf("a node that is gone is still behind its address (%d of them known)", len(b.s.behind))
+	}
+}
