@@ -38,6 +38,7 @@ const rejoinEvery = 5 * time.Second
 type Membership struct {
 	cfg     Config
 	list    *memberlist.Memberlist
+	addr    string
 	view    atomic.Pointer[View]
 	changes chan struct{} // holds 1
 	taken   chan string   // holds 1
@@ -87,6 +88,7 @@ func Join(cfg Config) (*Membership, error) {
 	if m.list, err = memberlist.Create(c); err != nil {
 		return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
 	}
+	m.addr = m.list.LocalNode().Address() // never changes; to ask later would race with Update
 	m.wg.Go(m.rejoin)
 	return m, nil
 }
@@ -109,7 +111,7 @@ func (m *Membership) View() *View { return m.view.Load() }
 func (m *Membership) Changes() <-chan struct{} { return m.changes }
 
 // Addr is where this member gossips.
-func (m *Membership) Addr() string { return m.list.LocalNode().Address() }
+func (m *Membership) Addr() string { return m.addr }
 
 // SetDraining tells all members that this one wants nothing new, or does again.
 func (m *Membership) SetDraining(yes bool) error {
@@ -176,7 +178,7 @@ func (m *Membership) rejoin() {
 		t.Reset(rejoinEvery)
 		for _, peer := range m.strangers() {
 			if _, err := m.list.Join([]string{peer}); err != nil {
-				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "error", err)
+				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "error", strings.Join(strings.Fields(err.Error()), " "))
 			}
 		}
 	}

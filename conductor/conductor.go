@@ -43,6 +43,7 @@ type Conductor struct {
 	publisher   *notify.Publisher
 	telling     liveEncoder
 	nova        *nova.Caller // nil = Nova is told nothing
+	sensors     *sensors     // nil = they are not collected
 	keys        *keyring
 	apiURL      string
 	listener    net.Listener // of the API
@@ -103,6 +104,9 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return fmt.Errorf("the log did not come up: %w", err)
 	}
+	if c.together(ctx); c.membership != nil {
+		c.placement.view.Store(c.membership.View())
+	}
 	if c.identity, err = identity(ctx, c.store); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the cluster's id: %w", err)
@@ -116,6 +120,10 @@ func (c *Conductor) start(ctx context.Context) error {
 		return err
 	}
 	if err := c.act(); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	if err := c.collect(); err != nil {
 		_ = ln.Close()
 		return err
 	}
@@ -168,6 +176,11 @@ func (c *Conductor) open(ctx context.Context) error {
 		return err
 	}
 	c.store, c.keys.store = store, store
+	if c.membership != nil {
+		if err := c.membership.Update(func(m *cluster.Member) { m.Fresh = false }); err != nil {
+			c.log.Debug("gossip", "error", err)
+		}
+	}
 	c.began("store", func(context.Context) error { return store.Close() })
 	return nil
 }
@@ -245,9 +258,6 @@ func (c *Conductor) act() error {
 		Wanted: c.placement.mine, Groups: c.placement.groups,
 	})
 	c.fleet = f
-	if c.membership != nil {
-		c.placement.view.Store(c.membership.View())
-	}
 	c.began("actors", func(context.Context) error { f.Close(); return nil })
 	c.spawn("fleet", f.Run)
 	c.endpoints = newEndpoints(c.store)

@@ -195,6 +195,27 @@ func (c *Conductor) logAddress(name string) (string, bool) {
 
 func (c *Conductor) liveNames() []string { return names(c.membership.View()) }
 
+// together waits, at a start, until the gossip knows a majority of those who vote in the log, which answers: who thought itself
+// alone would take every node.
+func (c *Conductor) together(ctx context.Context) {
+	s, ok := c.store.(*persistence.Raft)
+	if c.membership == nil || !ok {
+		return
+	}
+	for began := time.Now(); ctx.Err() == nil && time.Since(began) < 30*time.Second; wait(ctx, 10*time.Millisecond) {
+		v, voters, here := c.membership.View(), s.Voters(), 0
+		for _, name := range voters {
+			if _, ok := v.Find(name); ok {
+				here++
+			}
+		}
+		if here > len(voters)/2 {
+			return
+		}
+	}
+	c.log.Warn("the log answers, but the gossip does not know its members: look at --gossip-listen and --join, UDP and TCP", "members", c.liveNames())
+}
+
 // attend follows the gossip: it gives the newest View to whoever places nodes, unless S7 has frozen it, and does what is due
 // when members come and go.
 func (c *Conductor) attend(ctx context.Context) error {
@@ -217,6 +238,9 @@ func (c *Conductor) attend(ctx context.Context) error {
 		}
 		known = now
 		quiet := time.Since(c.store.LeaderContact())
+		leader, _, _ := c.store.Role()
+		_, seen := now.Find(leader)
+		lone := leader != "" && !seen // the log speaks with one that the gossip takes for dead: the gossip errs
 		if cut := quiet > cutAfter; cut != c.membership.Self().Cut {
 			if err := c.membership.Update(func(m *cluster.Member) { m.Cut = cut }); err != nil {
 				c.log.Debug("gossip", "error", err)
@@ -230,7 +254,7 @@ func (c *Conductor) attend(ctx context.Context) error {
 				c.log.Info("the leader of the log is heard again")
 			}
 		}
-		if !frozen && now.Seq != c.placement.view.Load().Seq {
+		if !frozen && !lone && now.Seq != c.placement.view.Load().Seq {
 			c.adopt(now)
 		}
 	}

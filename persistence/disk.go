@@ -78,6 +78,11 @@ func (s *Raft) checkDisk() {
 	level := slog.LevelInfo
 	if low {
 		level = slog.LevelError
+		if s.raft != nil { // another member has room, perhaps
+			if err := s.Yield(); err != nil {
+				s.log.Debug("no other member leads the log", "err", err)
+			}
+		}
 	}
 	s.log.Log(context.Background(), level, "disk watermark", "dir", s.cfg.Dir, "free_bytes", free, "min_bytes", s.minFree, "writes_refused", low)
 }

@@ -161,6 +161,7 @@ func (s *Raft) care(ctx context.Context) {
 		case <-tick.C:
 		}
 		s.follow()
+		_ = s.LeaderContact() // notes that we lead
 		if !s.leading() {
 			clear(away)
 			continue

@@ -45,10 +45,11 @@ type Raft struct {
 	turn    rotating
 	present []byte // the cluster key that seals
 
-	term       atomic.Uint64 // the newest term that openTerm has opened
-	minFree    uint64        // watermark of the disk in bytes
-	diskFree   atomic.Uint64 // bytes, as last seen
-	low        atomic.Bool   // the disk is below its watermark
+	led        atomic.Pointer[time.Time] // when it was last seen to lead
+	term       atomic.Uint64             // the newest term that openTerm has opened
+	minFree    uint64                    // watermark of the disk in bytes
+	diskFree   atomic.Uint64             // bytes, as last seen
+	low        atomic.Bool               // the disk is below its watermark
 	life       context.Context
 	end        context.CancelFunc
 	background sync.WaitGroup
@@ -340,9 +341,25 @@ func (s *Raft) fail(err error) {
 // LeaderContact implements Store.
 func (s *Raft) LeaderContact() time.Time {
 	if s.leading() {
-		return time.Now()
+		now := time.Now()
+		s.led.Store(&now)
+		return now
 	}
-	return s.raft.LastContact()
+	heard := s.raft.LastContact()
+	if led := s.led.Load(); led != nil && led.After(heard) { // it led until a moment ago
+		return *led
+	}
+	return heard
+}
+
+// Voters are the names of the members that vote.
+func (s *Raft) Voters() (out []string) {
+	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
+		if m.Suffrage == raft.Voter {
+			out = append(out, nameOf(m.ID))
+		}
+	}
+	return out
 }
 
 // Role implements Store.

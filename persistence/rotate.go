@@ -81,6 +81,9 @@ func (s *Raft) Rotate(key []byte) error {
 	if err := errors.Join(s.stopped(), s.life.Err()); err != nil {
 		return err
 	}
+	if n := len(s.raft.GetConfiguration().Configuration().Servers); n > 1 {
+		return fmt.Errorf("the log has %d members: rotating the key of several conductors is not built yet, wanted a log of one", n)
+	}
 	s.turn.mu.Lock()
 	defer s.turn.mu.Unlock()
 	if s.turn.key != nil {

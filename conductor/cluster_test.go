@@ -1,0 +1,228 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package conductor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"ferrite/cluster"
+	"ferrite/node"
+)
+
+// patience is how long anything may take before a test gives up on it.
+const patience = 60 * time.Second
+
+// oneOf is the settings of one of several conductors in this process.
+func oneOf(t *testing.T, net *cluster.Network, name string, join ...string) Config {
+	t.Helper()
+	c := settings(t)
+	c.Name, c.Key = name, bytes.Repeat([]byte{5}, KeySize)
+	c.Cluster = &Cluster{Gossip: "127.0.0.1:0", Raft: "127.0.0.1:0", Remote: "127.0.0.1:0", Join: join, Expect: 1}
+	c.Cluster.Transport = func(string) (cluster.Transport, error) { return net.Listen(name) }
+	return c
+}
+
+func three(t *testing.T) []*Conductor {
+	t.Helper()
+	net := cluster.NewNetwork()
+	c1 := start(t, oneOf(t, net, "c1"))
+	at := c1.membership.Addr()
+	return []*Conductor{c1, start(t, oneOf(t, net, "c2", at)), start(t, oneOf(t, net, "c3", at))}
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func ask(t *testing.T, c *Conductor, method, path, body string) (int, string) {
+	t.Helper()
+	q, err := http.NewRequest(method, c.APIURL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("X-OpenStack-Ironic-API-Version", "1.80")
+	q.Header.Set("Content-Type", "application/json")
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
+func owned(cs ...*Conductor) (total int) {
+	for _, c := range cs {
+		total += c.fleet.Len()
+	}
+	return total
+}
+
+func TestAnyConductorAnswersAnyRequest(t *testing.T) { // R1, S6
+	cs := three(t)
+	const nodes = 30
+	for i := range nodes {
+		if code, text := ask(t, cs[i%3], "POST", "/v1/nodes", fmt.Sprintf(`{"name":"n%d","driver":"fake-hardware"}`, i)); code != 201 {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	until(t, "each conductor has its share", func() bool {
+		for _, c := range cs {
+			if c.fleet.Len() == 0 {
+				return false
+			}
+		}
+		return owned(cs...) == nodes
+	})
+	for i := range nodes {
+		if code, text := ask(t, cs[(i+1)%3], "PUT", fmt.Sprintf("/v1/nodes/n%d/states/power", i), `{"target":"power on"}`); code != 202 {
+			t.Fatalf("%d %s", code, text)
+		}
+		// What was answered is visible on every other conductor (R1).
+		if code, text := ask(t, cs[(i+2)%3], "GET", fmt.Sprintf("/v1/nodes/n%d?fields=target_power_state,power_state,conductor", i), ""); code != 200 || !strings.Contains(text, "power on") {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	if _, err := cs[1].store.ReadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	cs[1].store.Nodes(nil, func(n *node.Node) bool {
+		names[n.Owner.Name] = true
+		return true
+	})
+	if len(names) != 3 {
+		t.Errorf("the nodes were written by %v, wanted all three", names)
+	}
+	// A refusal of the owner arrives as it is.
+	code, text := ask(t, cs[0], "POST", "/v1/nodes", `{"name":"n7","driver":"fake-hardware"}`)
+	if code != 409 || !strings.Contains(text, "A node with name n7 already exists") {
+		t.Errorf("a taken name: %d %s", code, text)
+	}
+}
+
+func TestAConductorThatEndsHandsOver(t *testing.T) {
+	cs := three(t)
+	const nodes = 20
+	for i := range nodes {
+		if code, text := ask(t, cs[0], "POST", "/v1/nodes", fmt.Sprintf(`{"name":"n%d","driver":"fake-hardware"}`, i)); code != 201 {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	until(t, "all nodes are active", func() bool { return owned(cs...) == nodes })
+	stop(t, cs[0]) // it leads the log, too
+	until(t, "the others have all nodes", func() bool { return owned(cs[1:]...) == nodes })
+	for i := range nodes {
+		if code, text := ask(t, cs[1+i%2], "PATCH", fmt.Sprintf("/v1/nodes/n%d", i), `[{"op":"add","path":"/extra/a","value":1}]`); code != 200 {
+			t.Errorf("%d %s", code, text)
+		}
+	}
+	if code, text := ask(t, cs[1], "GET", "/v1/conductors", ""); code != 200 || strings.Count(text, `"alive":true`) != 2 || strings.Count(text, `"alive":false`) != 1 {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+// A subscriber at any conductor hears of what happens at all of them, once.
+func TestOneBus(t *testing.T) { // N2
+	cs := three(t)
+	heard := make(chan *nats.Msg, 1000)
+	conn, err := nats.Connect(cs[2].NATSURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ChanSubscribe("ironic_versioned_notifications.>", heard); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]int{}
+	created := map[string]bool{}
+	read := func(m *nats.Msg) {
+		ids[m.Header.Get("Nats-Msg-Id")]++
+		var e struct {
+			Event   string `json:"event_type"`
+			Payload struct {
+				Data struct{ Name string } `json:"ironic_object.data"`
+			}
+		}
+		if err := json.Unmarshal(m.Data, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Event == "baremetal.node.create.end" {
+			created[e.Payload.Data.Name] = true
+		}
+	}
+	for i := 0; ; i++ { // interest in a subject travels to the other servers a moment later
+		if code, text := ask(t, cs[i%2], "POST", "/v1/nodes", fmt.Sprintf(`{"name":"n%d","driver":"fake-hardware"}`, i)); code != 201 {
+			t.Fatalf("%d %s", code, text)
+		}
+		select {
+		case m := <-heard:
+			read(m)
+		case <-time.After(20 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	for i := range 10 {
+		if code, text := ask(t, cs[i%3], "POST", "/v1/nodes", fmt.Sprintf(`{"name":"m%d","driver":"fake-hardware"}`, i)); code != 201 {
+			t.Fatalf("%d %s", code, text)
+		}
+	}
+	end := time.After(patience)
+	for missing := true; missing; {
+		missing = false
+		for i := range 10 {
+			missing = missing || !created[fmt.Sprintf("m%d", i)]
+		}
+		if !missing {
+			break
+		}
+		select {
+		case m := <-heard:
+			read(m)
+		case <-end:
+			t.Fatalf("heard of %v only", created)
+		}
+	}
+	for id, n := range ids {
+		if n != 1 || id == "" {
+			t.Errorf("message %q came %d times", id, n)
+		}
+	}
+}
+
+func TestSettingsMustAgree(t *testing.T) { // L4
+	net := cluster.NewNetwork()
+	c1 := start(t, oneOf(t, net, "c1"))
+	cfg := oneOf(t, net, "c2", c1.membership.Addr())
+	cfg.NotificationFormat = "oslo"
+	c, err := Start(context.Background(), cfg)
+	if err == nil {
+		stop(t, c)
+	}
+	if err == nil || !strings.Contains(err.Error(), "notification_format is bare there and oslo here") {
+		t.Errorf("a conductor with other settings: %v", err)
+	}
+}
