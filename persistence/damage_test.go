@@ -40,8 +40,9 @@ func picture(t *testing.T, s *Raft) string {
 	return b.String()
 }
 
-// full is a data folder with records, events, a snapshot and a log behind it, and what it holds.
-func full(t *testing.T) (dir, want string) {
+// full is a data folder with records, events, a snapshot and a log behind it, and what it holds: as a conductor leaves it
+// that ends, or as one that is killed.
+func full(t *testing.T, killed bool) (dir, want string) {
 	dir = t.TempDir()
 	s := openRaft(t, raftConfigIn(dir))
 	for i := range 60 {
@@ -57,86 +58,85 @@ func full(t *testing.T) (dir, want string) {
 			}
 		}
 		putText(t, s, fmt.Sprint(i), "value")
+		if i == 40 {
+			shutRaft(t, s)
+			s = openRaft(t, raftConfigIn(dir))
+		}
 	}
 	want = picture(t, s)
+	if killed {
+		dir = copyOf(t, dir)
+	}
 	shutRaft(t, s)
 	return dir, want
 }
 
-// TestDamagedFiles flips bits, cuts files short and takes them away: the store starts with all that was acknowledged, or
-// it refuses and says where. Never is there less than all without a word.
-func TestDamagedFiles(t *testing.T) {
-	dir, want := full(t)
-	type file struct {
-		name string
-		size int64
+// TestDamagedFiles harms each file of a data folder in each way: the store starts with all that was acknowledged, or it
+// refuses and says where. Never is there less than all without a word.
+func TestDamagedFiles(t *testing.T) { // R3
+	for name, killed := range map[string]bool{"killed": true, "closed": false} {
+		t.Run(name, func(t *testing.T) { harmAll(t, killed) })
 	}
-	var files []file
+}
+
+func harmAll(t *testing.T, killed bool) {
+	dir, want := full(t, killed)
+	var files []string
 	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || d.Name() == "LOCK" {
 			return err
 		}
-		name, _ := filepath.Rel(dir, path)
-		data, err := os.ReadFile(path)
-		used := int64(len(strings.TrimRight(string(data), "\x00"))) // files are allocated ahead of what is in them
-		if err == nil && used > 0 && filepath.Base(name) != "LOCK" && !strings.HasPrefix(name, "lock") {
-			files = append(files, file{name, used})
-		}
+		name, err := filepath.Rel(dir, path)
+		files = append(files, name)
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(7, 7))
 	refused, whole := 0, 0
-	base := t.TempDir()
-	for i := range 80 {
-		f := files[i%len(files)]
-		at, how := rng.Int64N(f.size), "bit flipped"
-		copied := filepath.Join(base, fmt.Sprint(i))
-		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(copied, f.name)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch {
-		case i/len(files)%8 == 6:
-			how, data = "cut", data[:at]
-		case i/len(files)%8 == 7:
-			how, data = "gone", nil
-		default:
-			data[at] ^= 1 << rng.IntN(8)
-		}
-		if data == nil {
-			err = os.Remove(path)
-		} else {
-			err = os.WriteFile(path, data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		what := fmt.Sprintf("%s %s at %d of %d", f.name, how, at, f.size)
-		s, err := Open(raftConfigIn(copied))
-		if err != nil {
-			refused++
-			if !strings.Contains(err.Error(), copied) && !strings.Contains(err.Error(), "cluster key") && !strings.Contains(err.Error(), "key.check") {
-				t.Errorf("%s: refused without saying where: %v", what, err)
+	for _, name := range files {
+		for _, h := range harms {
+			copied := copyOf(t, dir)
+			path := filepath.Join(copied, name)
+			what := filepath.Dir(name) + "/" + spoil(t, path, h, rng)
+			s, err := Open(raftConfigIn(copied))
+			if err != nil {
+				refused++
+				if !namesFile(err, copied, name) {
+					t.Errorf("%s: refused without its name: %v", what, err)
+				}
+				_ = os.RemoveAll(copied)
+				continue
 			}
+			whole++
+			if got := picture(t, s); got != want {
+				t.Errorf("%s: started with something else: %s", what, firstDifference(got, want))
+			}
+			_ = s.Close()
 			_ = os.RemoveAll(copied)
-			continue
 		}
-		whole++
-		if got := picture(t, s); got != want {
-			t.Errorf("%s: started with something else: %s", what, firstDifference(got, want))
-		}
-		_ = s.Close()
-		_ = os.RemoveAll(copied)
 	}
 	t.Logf("%d files; %d times refused, %d times whole", len(files), refused, whole)
 	if refused == 0 || whole == 0 {
 		t.Errorf("%d times refused, %d times whole: wanted both", refused, whole)
+	}
+}
+
+// namesFile reports whether a refusal leads to the file that was harmed: by its path, or by that of the file that shows
+// that it lacks something.
+func namesFile(err error, dir, name string) bool {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, filepath.Join(dir, name)):
+		return true
+	case strings.HasSuffix(name, ".mem"): // values that only it told of; a state that ends before the log begins
+		return strings.Contains(text, ".vlog is damaged") || strings.Contains(text, "part of the state is gone")
+	case strings.HasPrefix(name, "wal/"):
+		return strings.Contains(text, filepath.Join(dir, "wal")) && strings.Contains(text, "part of the log is gone")
+	case strings.HasPrefix(name, "snapshots/"):
+		return strings.Contains(text, filepath.Join(dir, filepath.Dir(name)))
+	default:
+		return false
 	}
 }
 

@@ -149,7 +149,7 @@ func TestDamagedLog(t *testing.T) {
 	refused, whole, torn := 0, 0, 0
 	for _, name := range names {
 		for _, h := range harms {
-			for range 12 {
+			for range 8 {
 				copied := t.TempDir()
 				if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 					t.Fatal(err)
