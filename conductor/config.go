@@ -67,6 +67,8 @@ type Config struct {
 
 	IPMI ipmi.Config
 	Fake fake.Config
+
+	Sensors SensorData
 }
 
 // Defaults is a lone conductor as Ironic would configure it, with our differences.
@@ -80,7 +82,7 @@ func Defaults() Config {
 		History:      actors.HistoryLimit{Keep: 300, Batch: 1000, Every: 24 * time.Hour},
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
-		LockRetry: 3 * time.Second, OutboxMaxAge: 24 * time.Hour, OutboxMaxBytes: 256 << 20, OutboxKeep: 24 * time.Hour, NovaPower: true, Nova: nova.Defaults(), DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(),
+		LockRetry: 3 * time.Second, OutboxMaxAge: 24 * time.Hour, OutboxMaxBytes: 256 << 20, OutboxKeep: 24 * time.Hour, NovaPower: true, Nova: nova.Defaults(), DrainTimeout: 60 * time.Second, ServeOn: time.Second, IPMI: ipmi.Defaults(), Sensors: DefaultSensorData(),
 	}
 }
 
@@ -107,6 +109,9 @@ func (c Config) Validate() error {
 		if err := c.Cluster.Validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Sensors.validate(); err != nil {
+		return err
 	}
 	return c.checkMessaging()
 }

@@ -207,5 +207,11 @@ func (m *collector) ages(ch chan<- prometheus.Metric) {
 func (c *Conductor) metricsHandler() http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(newCollector(c), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	if c.sensors != nil {
+		r.MustRegister(c.sensors.counters()...)
+		mux.Handle("/metrics/sensors", c.sensors)
+	}
+	return mux
 }

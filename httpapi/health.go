@@ -25,7 +25,7 @@ func (s *Server) internal(ctx *fasthttp.RequestCtx) bool {
 			}
 		}
 		ctx.SetBodyString("ready\n")
-	case "/metrics":
+	case "/metrics", "/metrics/sensors":
 		if s.metrics == nil {
 			return false
 		}

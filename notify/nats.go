@@ -109,7 +109,10 @@ func (b *natsBus) Publish(ctx context.Context, p Packet) error {
 		}
 	}
 	b.head[headerID] = []string{p.ID}
-	b.head[headerPlace] = []string{p.Place}
+	delete(b.head, headerPlace)
+	if p.Place != "" { // else it is in no log
+		b.head[headerPlace] = []string{p.Place}
+	}
 	delete(b.head, headerNode)
 	if p.Node != "" {
 		b.head[headerNode] = []string{p.Node}

@@ -1,0 +1,161 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ferrite/internal/jsontext"
+	"ferrite/node"
+)
+
+// DefaultSensorTopic is oslo.messaging's default of the topics of unversioned notifications, which sensor data is.
+const DefaultSensorTopic = "notifications"
+
+// allTypes is the word of [sensor_data]data_types that keeps everything.
+const allTypes = "ALL"
+
+// SensorEncoder turns what a machine's sensors say into Ironic's message hardware.<driver>.metrics (spec notifications.md
+// section 5). Its fields are to be left alone once it is used.
+type SensorEncoder struct {
+	Host   string   // publisher_id None.<Host>, as Ironic has it
+	Format string   // Bare ("" too) or Oslo
+	Topics []string // none = DefaultSensorTopic
+	Types  []string // [sensor_data]data_types: types to send, in any case; none or ALL = every one
+}
+
+// Check reports the first setting that makes no sense.
+func (e *SensorEncoder) Check() error {
+	for _, t := range e.Topics {
+		if err := checkTopic(t); err != nil {
+			return fmt.Errorf("topics of sensor data: %w", err)
+		}
+	}
+	return nil
+}
+
+// Sorted are the fields of sensors by type and id as Ironic has them: the type is its first word, of two sensors with one
+// id the later one counts.
+func (e *SensorEncoder) Sorted(all []node.Sensor) map[string]map[string]map[string]string {
+	out := map[string]map[string]map[string]string{}
+	for i := range all {
+		s := &all[i]
+		kind, _, _ := strings.Cut(s.Type, " ")
+		if !e.wants(kind) {
+			continue
+		}
+		fields := make(map[string]string, len(s.Fields))
+		for _, f := range s.Fields {
+			fields[f.Name] = strings.TrimSpace(f.Value)
+		}
+		if out[kind] == nil {
+			out[kind] = map[string]map[string]string{}
+		}
+		out[kind][s.ID] = fields
+	}
+	return out
+}
+
+func (e *SensorEncoder) wants(kind string) bool {
+	return len(e.Types) == 0 || slices.ContainsFunc(e.Types, func(t string) bool {
+		return strings.EqualFold(t, allTypes) || strings.EqualFold(t, kind)
+	})
+}
+
+// Encode makes one packet a topic; sensors are those of Sorted. Each message has an id of its own: it is in no log.
+func (e *SensorEncoder) Encode(n *node.Node, at time.Time, sensors map[string]map[string]map[string]string) ([]Packet, error) {
+	const inner = "2006-01-02T15:04:05.000000"
+	event := "hardware." + n.Driver + ".metrics"
+	payload := map[string]any{
+		"message_id": uuid.NewString(), "node_uuid": n.UUID, "node_name": nullable(n.Name), "instance_uuid": nullable(n.InstanceUUID),
+		"timestamp": at.UTC().Format(inner), "event_type": event + ".update", "payload": sensors,
+	}
+	id := uuid.NewString()
+	body, err := json.Marshal(map[string]any{
+		"message_id": id, "publisher_id": "None." + e.Host, "event_type": event, "priority": "INFO",
+		"timestamp": at.UTC().Format(timestampLayout), "payload": payload,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("notify: %s of node %s: %w", event, n.UUID, err)
+	}
+	if e.Format == Oslo {
+		b := append([]byte(nil), osloHead...)
+		body = append(jsontext.AppendEscaped(b, body), osloTail...)
+	}
+	topics := e.Topics
+	if len(topics) == 0 {
+		topics = []string{DefaultSensorTopic}
+	}
+	var out []Packet
+	for _, t := range topics {
+		out = append(out, Packet{Subject: t + ".info." + event, ID: id, Node: n.UUID, Body: body})
+	}
+	return out, nil
+}
+
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// casualPause is how long nothing is sent after a failure: what is in no log is not worth waiting for.
+const casualPause = 15 * time.Second
+
+// Casual sends packets that are in no log: at most once, and not at all for a while after NATS did not take one. It may be
+// used from any goroutine.
+type Casual struct {
+	log *slog.Logger
+
+	mu    sync.Mutex // guards below
+	bus   Bus
+	until time.Time // nothing is sent before
+}
+
+// NewCasual sends over a bus that nobody else uses.
+func NewCasual(bus Bus, log *slog.Logger) *Casual { return &Casual{bus: bus, log: log} }
+
+// Send reports whether NATS has taken all packets.
+func (c *Casual) Send(ctx context.Context, packets []Packet) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.until) {
+		return false
+	}
+	for _, p := range packets {
+		if err := c.bus.Publish(ctx, p); err != nil {
+			return c.failed(ctx, p, err)
+		}
+	}
+	if err := c.bus.Confirm(ctx); err != nil {
+		return c.failed(ctx, packets[len(packets)-1], err)
+	}
+	return true
+}
+
+func (c *Casual) failed(ctx context.Context, p Packet, err error) bool {
+	c.bus.Reset()
+	if ctx.Err() == nil {
+		c.until = time.Now().Add(casualPause)
+		c.log.Warn("sensor data is not sent for a while: NATS does not take it", "subject", p.Subject, "bytes", len(p.Body), "pause", casualPause, "error", err)
+	}
+	return false
+}
+
+// Close lets go of the connection.
+func (c *Casual) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bus.Reset()
+}
