@@ -33,6 +33,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
+		Confirmed:     c.fleet.Sweep().ConfirmedAt,
 		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys,
 	})
 	if err != nil {

@@ -102,11 +102,9 @@ func (r *request) showFields(names []string) error {
 	if err != nil {
 		return err
 	}
-	fields := wire.Nodes.Detail(r.minor())
-	if names != nil {
-		if fields, err = wire.Nodes.Select(names, r.minor()); err != nil {
-			return err
-		}
+	fields, err := r.nodeFields(names)
+	if err != nil {
+		return err
 	}
 	r.showNode(http.StatusOK, n, fields)
 	return nil

@@ -37,6 +37,8 @@ type View struct {
 	Minor int
 	// Conductor tells who looks after a node, "" = nobody; nil = nobody ever.
 	Conductor func(n *node.Node) string
+	// Confirmed tells when a node's power state was last confirmed by its BMC, zero = not yet; nil = never.
+	Confirmed func(uuid string) time.Time
 
 	base []byte // escaped for JSON
 }
@@ -48,7 +50,7 @@ func NewView(minor int, base string) *View {
 	return v
 }
 
-// Reset makes a used view a new one; Conductor stays.
+// Reset makes a used view a new one; Conductor and Confirmed stay.
 func (v *View) Reset(minor int, base string) {
 	v.Minor, v.base = minor, jsontext.AppendEscaped(v.base[:0], base)
 }
