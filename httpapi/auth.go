@@ -196,6 +196,7 @@ func (s *Server) signIn(r *request) (stop bool) {
 	}
 	ok, wait := s.auth.from(remote(r.ctx), user, password)
 	if wait > 0 {
+		s.refused.add(refusedPassword)
 		r.header("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		return s.unauthorized(r, http.StatusTooManyRequests, "Too many wrong passwords from this address; wait as long as Retry-After says")
 	}

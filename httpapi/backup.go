@@ -66,7 +66,7 @@ func (p *patient) Write(b []byte) (int, error) {
 	if stopped {
 		return 0, errors.New("the conductor is shutting down")
 	}
-	if err := p.conn.SetWriteDeadline(time.Now().Add(p.s.cfg.Limits.WriteTimeout)); err != nil {
+	if err := p.conn.SetWriteDeadline(time.Now().Add(p.s.limits.Load().WriteTimeout)); err != nil {
 		return 0, err
 	}
 	return p.w.Write(b)

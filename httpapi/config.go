@@ -73,9 +73,6 @@ type Config struct {
 	Health   Health       // nil = always ready
 	Metrics  http.Handler // GET /metrics; nil = 404
 
-	// Confirmed tells when a node's BMC last confirmed its power state, zero = not yet; nil = never.
-	Confirmed func(uuid string) time.Time
-
 	Notifications Notifications // GET /v1/x/notifications; nil = 404
 	Backups       Backups       // GET /v1/x/backup; nil = 404
 	Secrets       Secrets       // GET /v1/x/secrets, POST /v1/x/secrets/rotate; nil = 404
@@ -95,6 +92,8 @@ type Config struct {
 	Limits         Limits        // of what clients can make the API hold
 }
 
+const defaultMaxLimit = 1000 // nodes of a page
+
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -103,7 +102,7 @@ func (c Config) withDefaults() Config {
 		c.Audit = c.Logger
 	}
 	if c.MaxLimit <= 0 {
-		c.MaxLimit = 1000
+		c.MaxLimit = defaultMaxLimit
 	}
 	if c.ReadWait <= 0 {
 		c.ReadWait = 2 * time.Second

@@ -21,8 +21,9 @@
 //
 // # Limits
 //
-// No client can make the API hold more than these. Config.Limits changes the first eight; a client cannot know the others,
-// so they are fixed. Refusals have Ironic's error form; each 503 has Retry-After.
+// No client can make the API hold more than these. Config.Limits has the first eight, which are the options api.max_* and
+// api.*_timeout of a conductor; Server.Update changes them while it runs, but for two timeouts. A client cannot know the
+// others, so they are fixed. Refusals have Ironic's error form, are counted by reason (Stats), and each 503 has Retry-After.
 //
 //	Limits.Connections   8192    open at once, or half of the process's descriptors where that is less; the one idle for
 //	                             longest makes room, or the new one gets 503

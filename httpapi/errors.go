@@ -45,6 +45,7 @@ type plainError struct {
 	status int
 	text   string
 	allow  string
+	reason string // of a refusal that is counted, "" = it is not
 }
 
 func (e *plainError) Error() string { return e.text }
@@ -53,6 +54,7 @@ func (e *plainError) Error() string { return e.text }
 type flatError struct {
 	status int
 	text   string
+	reason string // of a refusal that is counted, "" = it is not
 }
 
 func (e *flatError) Error() string { return e.text }
@@ -111,8 +113,10 @@ func (r *request) fail(err error) {
 		form, code, text, allow = wire.AppendRouting, route.status, route.text, route.allow
 	case errors.As(err, &plain):
 		form, code, text, allow = wire.AppendFault, plain.status, plain.text, plain.allow
+		r.s.refused.add(plain.reason)
 	case errors.As(err, &flat):
 		form, code, text = wire.AppendFlat, flat.status, flat.text
+		r.s.refused.add(flat.reason)
 	default:
 		form = wire.AppendFault
 		code, text = r.statusOf(err)

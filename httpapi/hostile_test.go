@@ -289,6 +289,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 			t.Fatalf("within the limit: %d %s", status, text)
 		}
 		open = append(open, k)
+		w.idle(len(open)) // in this order
 	}
 	status, text, head := dial(t, addr).send(get).next()
 	if status != http.StatusServiceUnavailable || head.Get("Retry-After") == "" || !strings.Contains(text, "Too many connections from 127.0.0.1") {
@@ -310,6 +311,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 		if status, text, _ := k.next(); status != http.StatusOK {
 			t.Fatalf("connection %d of another address: %d %s", i, status, text)
 		}
+		w.idle(min(19+i, 20))
 	}
 	for i := range 3 {
 		if rest := open[i].closed(); rest != "" {

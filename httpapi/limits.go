@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"syscall"
 	"time"
 )
@@ -19,6 +20,40 @@ type Limits struct {
 	BodyTimeout   time.Duration // from the header to the last byte of the body; 0 = 60 s
 	WriteTimeout  time.Duration // for the client to take the answer; 0 = 60 s
 	IdleTimeout   time.Duration // between two requests of a connection; 0 = 120 s
+}
+
+// check names the limit that cannot be.
+func (l Limits) check() error {
+	if most := descriptors() / 2; l.Connections > most {
+		return fmt.Errorf("api.max_connections is %d: wanted at most %d, half of the files that the process may open (the store and the BMCs need theirs), or a higher limit of those (LimitNOFILE=)", l.Connections, most)
+	}
+	return nil
+}
+
+// Update takes other limits from now on, and the largest page of a list; zero fields are the defaults. HeaderTimeout and
+// IdleTimeout stay as they were at the start. A connection that is open stays so. An error names the limit that cannot be,
+// and changes nothing.
+func (s *Server) Update(l Limits, maxLimit int) error {
+	l = l.withDefaults()
+	if err := l.check(); err != nil {
+		return err
+	}
+	if maxLimit <= 0 {
+		maxLimit = defaultMaxLimit
+	}
+	s.take(l, maxLimit)
+	return nil
+}
+
+func (s *Server) take(l Limits, maxLimit int) {
+	l.HeaderTimeout, l.IdleTimeout = s.cfg.Limits.HeaderTimeout, s.cfg.Limits.IdleTimeout
+	s.maxPage.Store(int64(maxLimit))
+	s.gate.budget.bound(l.HeldBytes)
+	if now := s.working.Load(); now == nil || cap(*now) != l.Working {
+		places := make(chan struct{}, l.Working) // those at work give their place back where they took it
+		s.working.Store(&places)
+	}
+	s.limits.Store(&l)
 }
 
 // Limits of one request: they are not configured, since clients could not know.

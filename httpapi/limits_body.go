@@ -23,11 +23,11 @@ const refused = "Ferrite-Refused"
 
 // refusals of a request by its header.
 var refusals = map[string]*flatError{
-	"size":    {status: http.StatusRequestEntityTooLarge, text: bodyTooLarge},
-	"framing": {status: http.StatusBadRequest, text: "The request says twice how long its body is: wanted either Content-Length or Transfer-Encoding: chunked."},
-	"coding":  {status: http.StatusUnsupportedMediaType, text: "The request body is compressed: wanted it as it is, without Content-Encoding."},
-	"version": {status: http.StatusHTTPVersionNotSupported, text: "The request has another version of HTTP: wanted HTTP/1.1 or HTTP/1.0."},
-	"room":    {status: http.StatusServiceUnavailable, text: noRoom},
+	"size":    {status: http.StatusRequestEntityTooLarge, text: bodyTooLarge, reason: refusedSize},
+	"framing": {status: http.StatusBadRequest, text: "The request says twice how long its body is: wanted either Content-Length or Transfer-Encoding: chunked.", reason: refusedFraming},
+	"coding":  {status: http.StatusUnsupportedMediaType, text: "The request body is compressed: wanted it as it is, without Content-Encoding.", reason: refusedCoding},
+	"version": {status: http.StatusHTTPVersionNotSupported, text: "The request has another version of HTTP: wanted HTTP/1.1 or HTTP/1.0.", reason: refusedVersion},
+	"room":    {status: http.StatusServiceUnavailable, text: noRoom, reason: refusedMemory},
 }
 
 const noRoom = "The conductor holds as many request and answer bytes as it may. Try again later."
@@ -35,7 +35,7 @@ const noRoom = "The conductor holds as many request and answer bytes as it may. 
 var bodyTooLarge = fmt.Sprintf("Request body too large: wanted at most %d bytes (%d for states/provision).", maxBody, maxProvisionBody)
 
 // errNoRoom is a request whose body or answer does not fit into the budget.
-var errNoRoom = &flatError{status: http.StatusServiceUnavailable, text: noRoom}
+var errNoRoom = &flatError{status: http.StatusServiceUnavailable, text: noRoom, reason: refusedMemory}
 
 // received judges a header before anything of the body is read; a refused request goes on to the handler without one.
 func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
@@ -46,7 +46,8 @@ func (s *Server) received(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 		h.Set(refused, why)
 		h.SetConnectionClose()
 	}
-	return fasthttp.RequestConfig{ReadTimeout: s.cfg.Limits.BodyTimeout}
+	l := s.limits.Load()
+	return fasthttp.RequestConfig{ReadTimeout: l.BodyTimeout, WriteTimeout: l.WriteTimeout}
 }
 
 func (s *Server) judge(h *fasthttp.RequestHeader) string {
@@ -165,8 +166,7 @@ func (r *request) collect(in io.Reader, buf []byte, limit int) ([]byte, error) {
 			return buf, nil
 		}
 		if err != nil {
-			status, text := reading(err)
-			return buf, &flatError{status: status, text: text}
+			return buf, reading(err)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (r *request) checkBody() error {
 }
 
 func badBody(format string, args ...any) error {
-	return &flatError{status: http.StatusBadRequest, text: "Malformed JSON in request body: " + fmt.Sprintf(format, args...)}
+	return &flatError{status: http.StatusBadRequest, text: "Malformed JSON in request body: " + fmt.Sprintf(format, args...), reason: refusedJSON}
 }
 
 // holdAnswer takes the answer into the budget until the client has it. What was only read is refused if there is no
@@ -223,35 +223,36 @@ func (r *request) holdAnswer() {
 }
 
 // reading words why a request could not be read.
-func reading(err error) (status int, text string) {
+func reading(err error) *flatError {
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
 	var chunk fasthttp.ErrBrokenChunk
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		return http.StatusRequestEntityTooLarge, bodyTooLarge
+		return refusals["size"]
 	case errors.As(err, &small):
-		return http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("Request header too large: wanted at most %d bytes.", maxHeader)
+		return &flatError{http.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("Request header too large: wanted at most %d bytes.", maxHeader), refusedHeader}
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusRequestTimeout, "The request took too long to arrive."
+		return &flatError{http.StatusRequestTimeout, "The request took too long to arrive.", refusedSlow}
 	case errors.Is(err, fasthttp.ErrDuplicateContentLength):
-		return http.StatusBadRequest, "The request has two Content-Length headers: wanted one."
+		return &flatError{http.StatusBadRequest, "The request has two Content-Length headers: wanted one.", refusedFraming}
 	case errors.Is(err, fasthttp.ErrUnsupportedTransferEncoding):
-		return http.StatusBadRequest, "The request has a Transfer-Encoding that is not supported: wanted chunked, once, with HTTP/1.1."
+		return &flatError{http.StatusBadRequest, "The request has a Transfer-Encoding that is not supported: wanted chunked, once, with HTTP/1.1.", refusedFraming}
 	case errors.As(err, &chunk):
-		return http.StatusBadRequest, "The request body is badly chunked."
+		return &flatError{http.StatusBadRequest, "The request body is badly chunked.", refusedMalformed}
 	}
-	return http.StatusBadRequest, "The request could not be read."
+	return &flatError{http.StatusBadRequest, "The request could not be read.", refusedMalformed}
 }
 
 // unreadable answers requests that could not be read: too large, too slow, not HTTP.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	status, text := reading(err)
+	why := reading(err)
+	s.refused.add(why.reason)
 	ctx.Response.Reset()
 	ctx.SetConnectionClose()
-	ctx.SetStatusCode(status)
+	ctx.SetStatusCode(why.status)
 	ctx.Response.Header.SetContentType("application/json")
-	ctx.Response.SetBody(wire.AppendFlat(nil, status, text))
+	ctx.Response.SetBody(wire.AppendFlat(nil, why.status, why.text))
 	if c := ours(ctx.Conn()); c != nil {
 		c.rest.Store(true)
 	}

@@ -10,14 +10,20 @@ import (
 
 // budget counts the bytes that requests and answers hold. One address may hold half of it.
 type budget struct {
-	most int64
-
 	mu   sync.Mutex // guards the fields below
+	most int64
 	held int64
 	of   map[netip.Addr]int64
 }
 
 func newBudget(most int64) *budget { return &budget{most: most, of: map[netip.Addr]int64{}} }
+
+// bound sets how much may be held from now on.
+func (b *budget) bound(most int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.most = most
+}
 
 // take holds n more bytes for an address, or none if there is no room.
 func (b *budget) take(from netip.Addr, n int64) bool {

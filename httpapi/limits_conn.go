@@ -26,8 +26,9 @@ import (
 // gate lets connections in and keeps count. When there are too many, the one that has waited longest for its next
 // request, or for its header, makes room.
 type gate struct {
-	limits  Limits
-	secure  bool // TLS: a refusal cannot be told
+	limits  *atomic.Pointer[Limits]
+	refused tally // connections, by reason
+	secure  bool  // TLS: a refusal cannot be told
 	budget  *budget
 	log     *slog.Logger
 	telling chan struct{} // one for each refusal being told
@@ -38,9 +39,9 @@ type gate struct {
 	waiting list.List // *conn that wait for a request or its header, longest first
 }
 
-func newGate(cfg Config) *gate {
+func newGate(cfg Config, limits *atomic.Pointer[Limits]) *gate {
 	g := &gate{
-		limits: cfg.Limits, secure: cfg.TLS != nil, budget: newBudget(cfg.Limits.HeldBytes), log: cfg.Logger,
+		limits: limits, refused: newTally(connectionReasons), secure: cfg.TLS != nil, budget: newBudget(cfg.Limits.HeldBytes), log: cfg.Logger,
 		telling: make(chan struct{}, maxRefusing), from: map[netip.Addr]int{},
 	}
 	return g
@@ -68,7 +69,9 @@ func (e *entrance) Accept() (net.Conn, error) {
 		switch {
 		case errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE):
 			e.gate.log.Error("no free file descriptor for an API client: raise the limit (LimitNOFILE=)", "err", err)
-			if !e.gate.evict() {
+			if e.gate.evict() {
+				e.gate.refused.add(closedForFiles)
+			} else {
 				time.Sleep(50 * time.Millisecond) // until some request ends
 			}
 			continue
@@ -97,18 +100,20 @@ type conn struct {
 
 // admit counts a new connection in, or refuses it and returns nil.
 func (g *gate) admit(raw net.Conn) net.Conn {
-	c := &conn{Conn: raw, gate: g, from: address(raw)}
+	c, l := &conn{Conn: raw, gate: g, from: address(raw)}, g.limits.Load()
 	g.mu.Lock()
-	if c.from.IsValid() && g.from[c.from] >= g.limits.PerAddress {
+	if c.from.IsValid() && g.from[c.from] >= l.PerAddress {
 		g.mu.Unlock()
-		g.refuse(raw, "Too many connections from "+c.from.String()+": wanted at most "+strconv.Itoa(g.limits.PerAddress)+". Close some, or use them for more than one request.")
+		g.refused.add(refusedAddress)
+		g.refuse(raw, "Too many connections from "+c.from.String()+": wanted at most "+strconv.Itoa(l.PerAddress)+". Close some, or use them for more than one request.")
 		return nil
 	}
 	var out *conn
-	if g.open >= g.limits.Connections {
+	if g.open >= l.Connections {
 		if out = g.longestLocked(); out == nil {
 			g.mu.Unlock()
-			g.refuse(raw, "Too many connections: all "+strconv.Itoa(g.limits.Connections)+" are at work. Try again later.")
+			g.refused.add(refusedTotal)
+			g.refuse(raw, "Too many connections: all "+strconv.Itoa(l.Connections)+" are at work. Try again later.")
 			return nil
 		}
 	}
@@ -119,6 +124,7 @@ func (g *gate) admit(raw net.Conn) net.Conn {
 	c.place = g.waiting.PushBack(c)
 	g.mu.Unlock()
 	if out != nil {
+		g.refused.add(closedIdle)
 		_ = out.Conn.Close() // its goroutine ends
 	}
 	return c

@@ -39,8 +39,6 @@ type listing[T any] struct {
 	id func(*T) string
 	// keep says which items are wanted; nil = all.
 	keep []func(*T) bool
-	// more takes the fields beyond Ironic's out of the names that a request gives (nil = none); nil = there are none.
-	more func(names []string) ([]*wire.Field[T], []string)
 	// show changes an item for the short view; nil = as it is.
 	show func(*T) *T
 }
@@ -59,7 +57,7 @@ type paging[T any] struct {
 
 // paging reads the page and field arguments of the query.
 func (l *listing[T]) paging(r *request) (paging[T], error) {
-	p := paging[T]{limit: r.s.cfg.MaxLimit, sortKey: "id"}
+	p := paging[T]{limit: int(r.s.maxPage.Load()), sortKey: "id"}
 	if text, ok := r.arg("limit"); ok && text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -115,10 +113,6 @@ func (l *listing[T]) fields(r *request, p *paging[T]) error {
 		}
 		p.detail = map[bool]string{true: "True", false: "False"}[whole]
 	}
-	var more []*wire.Field[T]
-	if l.more != nil && (whole || names != nil) {
-		more, names = l.more(names)
-	}
 	switch {
 	case whole:
 		p.fields = l.table.Detail(r.minor())
@@ -128,9 +122,6 @@ func (l *listing[T]) fields(r *request, p *paging[T]) error {
 	default:
 		p.named = true
 		p.fields = l.table.Short(r.minor())
-	}
-	if len(more) > 0 {
-		p.fields = slices.Concat(p.fields, more)
 	}
 	return err
 }

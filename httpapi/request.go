@@ -24,15 +24,15 @@ type request struct {
 	params  []string // of the route's pattern, in order
 	version wire.Version
 	view    wire.View
-	id      string // "req-UUID", of the answer
-	global  string // the caller's own id of what it does, else id: what becomes of the request bears it
-	user    string // who signed in, "" = nobody
-	node    string // UUID of the node that the request is about, for the audit line
-	base    string // "http://host:6385"
-	query   []pair // decoded, in order; read by parseQuery
-	conn    *conn  // nil in tests without one
-	body    []byte // what the body is read into
-	working bool   // holds a place of Server.working
+	id      string        // "req-UUID", of the answer
+	global  string        // the caller's own id of what it does, else id: what becomes of the request bears it
+	user    string        // who signed in, "" = nobody
+	node    string        // UUID of the node that the request is about, for the audit line
+	base    string        // "http://host:6385"
+	query   []pair        // decoded, in order; read by parseQuery
+	conn    *conn         // nil in tests without one
+	body    []byte        // what the body is read into
+	working chan struct{} // where it holds a place, nil = nowhere
 }
 
 type pair struct{ key, value string }

@@ -33,8 +33,11 @@ type Server struct {
 	requests sync.Pool               // *request
 	markers  markers
 	gate     *gate
-	working  chan struct{} // one for each request that parses or reads the store
-	blind    atomic.Int64  // Unix nanoseconds since which read indexes fail, 0 = they do not
+	limits   atomic.Pointer[Limits]
+	working  atomic.Pointer[chan struct{}] // one for each request that parses or reads the store
+	refused  tally                         // requests, by reason
+	maxPage  atomic.Int64
+	blind    atomic.Int64 // Unix nanoseconds since which read indexes fail, 0 = they do not
 
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
@@ -52,8 +55,12 @@ func New(cfg Config) (*Server, error) {
 		table = append(table, chassisRoutes()...)
 	}
 	s.router = newRouter(table)
-	s.gate = newGate(s.cfg)
-	s.working = make(chan struct{}, s.cfg.Limits.Working)
+	s.refused = newTally(requestReasons)
+	if err := s.cfg.Limits.check(); err != nil {
+		return nil, err
+	}
+	s.gate = newGate(s.cfg, &s.limits)
+	s.take(s.cfg.Limits, s.cfg.MaxLimit)
 	s.requests.New = func() any { return &request{s: s} }
 	if cfg.HtpasswdFile != "" {
 		s.auth = newHtpasswd(cfg.HtpasswdFile)
@@ -69,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 		ErrorHandler:          s.unreadable,
 		HeaderReceived:        s.received,
 		ConnState:             s.gate.state,
-		Concurrency:           2 * s.cfg.Limits.Connections, // the gate counts; those it closed may take a moment to end
+		Concurrency:           1 << 20, // the gate counts
 		ReadBufferSize:        maxHeader,
 		StreamRequestBody:     true, // request.readBody reads it
 		MaxRequestBodySize:    1,    // byte of a body that is read before the handler runs
@@ -147,7 +154,7 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	r.id = "req-" + uuid.NewString()
 	r.global = callersID(&ctx.Request.Header, r.id)
 	r.base = s.base(ctx)
-	r.view.Conductor, r.view.Confirmed = s.cfg.Members.OwnerOf, s.cfg.Confirmed
+	r.view.Conductor = s.cfg.Members.OwnerOf
 	r.parseQuery()
 	defer s.finish(r, start)
 	err := r.readBody()
