@@ -113,6 +113,11 @@ func (a *applying) entry(le logEntry) (refused, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if own, ok := r.proposed.LoadAndDelete(e.id); ok {
+		for i, p := range own.(*entry).puts {
+			e.puts[i].value = p.value
+		}
+	}
 	if taken := a.tx.size(); taken > 0 && taken+e.cost(len(le.data)) > fullTx {
 		if err := a.renew(); err != nil {
 			return nil, err
@@ -257,7 +262,7 @@ func (a *applying) plan(rev node.Rev, e *entry) (*plan, error) {
 		if old != nil {
 			c.created, c.born = old.created, old.born
 		}
-		if err := a.r.fill(c, ep.data); err != nil {
+		if err := a.r.fill(c, ep.data, ep.value); err != nil {
 			return nil, err
 		}
 		data := c.encode(ep.data)
@@ -454,10 +459,42 @@ func (c *codec) prepare(tx Tx) (*entry, error) {
 		if size += len(data); size > maxEntry {
 			return nil, ErrTooBig
 		}
-		e.puts = append(e.puts, entryPut{key: p.Key, uniq: p.Uniq, data: data})
+		value, err := c.decode(p.Key, data)
+		if err != nil {
+			return nil, unreadable(err)
+		}
+		e.puts = append(e.puts, entryPut{key: p.Key, uniq: p.Uniq, data: data, value: value})
 	}
 	if e.parts() > maxParts {
 		return nil, ErrTooBig
+	}
+	return e, nil
+}
+
+// unreadable refuses what every member would end over when it came to it in the log.
+func unreadable(err error) error {
+	return fmt.Errorf("%w: %w", ErrUnreadable, err)
+}
+
+// remember keeps an entry's decoded values until its outcome is known.
+func (r *replica) remember(e *entry, done func(node.Rev, error)) func(node.Rev, error) {
+	r.proposed.Store(e.id, e)
+	return func(rev node.Rev, err error) {
+		r.proposed.Delete(e.id)
+		done(rev, err)
+	}
+}
+
+// read decodes an entry whole before it is proposed, as applying it will.
+func (c *codec) read(data []byte) (*entry, error) {
+	e, err := decodeEntry(data)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	for i, p := range e.puts {
+		if e.puts[i].value, err = c.decode(p.key, p.data); err != nil {
+			return nil, unreadable(err)
+		}
 	}
 	return e, nil
 }
@@ -468,6 +505,9 @@ func distinct(tx Tx) error {
 	add := func(k Key) error {
 		if _, ok := kinds[k.Kind]; !ok || k.ID == "" {
 			return fmt.Errorf("record %d/%q: no such kind, or no id", k.Kind, k.ID)
+		}
+		if len(k.ID) > maxID {
+			return fmt.Errorf("record %d/%.40q: its id has %d bytes, wanted %d at most", k.Kind, k.ID, len(k.ID), maxID)
 		}
 		if seen[k] {
 			return fmt.Errorf("record %d/%s: the transaction names it twice", k.Kind, k.ID)

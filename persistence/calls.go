@@ -268,14 +268,20 @@ func (p *port) serve(c net.Conn) {
 		switch kind {
 		case callPropose:
 			data := append([]byte(nil), body...)
-			pr := &proposal{data: data, foreign: true, done: func(rev node.Rev, err error) {
+			e, err := p.s.codec.read(data)
+			if err != nil {
+				reply(corr, encodeOutcome(0, err))
+				return
+			}
+			pr := &proposal{data: data, foreign: true, done: p.s.remember(e, func(rev node.Rev, err error) {
 				select {
 				case out <- frame(corr, 0, encodeOutcome(rev, err)):
 				default: // it does not take its answers: the committer must not wait for it
 					_ = c.Close()
 				}
-			}}
+			})}
 			if p.s.committer == nil || p.s.committer.add(pr) != nil {
+				p.s.proposed.Delete(e.id)
 				reply(corr, encodeOutcome(0, errNotLeader))
 			}
 		case callRead:

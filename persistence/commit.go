@@ -255,11 +255,16 @@ func (s *Raft) enqueue(e *entry, done func(node.Rev, error)) (*proposal, error) 
 		return nil, err
 	}
 	e.at = s.cfg.Clock().UnixNano()
-	p := &proposal{entry: e, data: e.encode(), done: done, born: time.Now()}
+	p := &proposal{entry: e, data: e.encode(), done: s.remember(e, done), born: time.Now()}
 	if len(p.data) > maxEntry {
+		s.proposed.Delete(e.id)
 		return nil, ErrTooBig
 	}
-	return p, s.committer.add(p)
+	err := s.committer.add(p)
+	if err != nil {
+		s.proposed.Delete(e.id)
+	}
+	return p, err
 }
 
 // Commit implements Store. When ctx ends before the transaction was handed to the log, nothing was written: the error
@@ -288,6 +293,7 @@ func (s *Raft) wait(ctx context.Context, send func(func(node.Rev, error)) (*prop
 	case <-ctx.Done():
 	}
 	if p.withdraw() {
+		s.proposed.Delete(p.entry.id)
 		return 0, notWritten(ctx.Err())
 	}
 	timer := time.NewTimer(settleTime)

@@ -5,7 +5,9 @@ package persistence
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -261,4 +263,48 @@ func TestLargestTx(t *testing.T) {
 	if n := s.Len(KindSetting); n != 3*(maxParts-1) {
 		t.Fatalf("%d settings", n)
 	}
+}
+
+// A record that could not be read back is refused before it is proposed: in the log it would stop every member for good.
+func TestUnreadableIsNotProposed(t *testing.T) {
+	dir := t.TempDir()
+	s := openRaft(t, raftConfigIn(dir))
+	before := putText(t, s, "a", "1")
+	deep := any("bottom")
+	for range 20000 {
+		deep = []any{deep}
+	}
+	for name, c := range map[string]struct {
+		id    string
+		extra map[string]any
+		want  error
+	}{
+		"a number that no float64 holds": {"n", map[string]any{"n": json.Number("1e999")}, ErrUnreadable},
+		"lists in lists":                 {"n", map[string]any{"n": deep}, nil},
+		"an id that is too long":         {strings.Repeat("n", maxID+1), nil, nil},
+	} {
+		k := Key{KindNode, c.id}
+		_, err := s.Commit(t.Context(), Tx{If: []Cond{{Key: k}}, Put: []Put{{Key: k, Value: &node.Node{UUID: c.id, Extra: c.extra}}}})
+		if err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if errors.Is(err, ErrUnknown) || s.Applied() != before {
+			t.Errorf("%s: it was proposed: %v, applied %d, before %d", name, err, s.Applied(), before)
+		}
+	}
+	e := &entry{conds: []Cond{{Key: Key{KindNode, "n"}}}, puts: []entryPut{{key: Key{KindNode, "n"}, data: []byte{valueVersion, '{'}}}}
+	if _, err := s.codec.read(e.encode()); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("from another member: %v", err)
+	}
+	if _, err := s.codec.read([]byte("nonsense")); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("from another member: %v", err)
+	}
+	putText(t, s, "b", "2")
+	left := 0
+	s.proposed.Range(func(any, any) bool { left++; return true })
+	if left != 0 {
+		t.Errorf("%d proposals are remembered for ever", left)
+	}
+	shutRaft(t, s)
+	openRaft(t, raftConfigIn(dir))
 }

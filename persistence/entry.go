@@ -24,6 +24,7 @@ const (
 	maxEntry = 512 << 10
 	maxParts = 1024
 	maxTrim  = 4096
+	maxID    = 4096 // bytes; badger takes keys up to 65,000
 )
 
 // txid names a transaction for ever (L2).
@@ -46,6 +47,8 @@ type entryPut struct {
 	key  Key
 	uniq []string
 	data []byte // encoded value
+	// value is what data decodes to; nil = not decoded yet. Only the member that proposes knows it before.
+	value any
 }
 
 // trim deletes the outbox up to and with (rev, index), at most maxTrim events of it.

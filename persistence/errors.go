@@ -32,6 +32,7 @@ var (
 	ErrUnknown     = errors.New("the outcome of the write is not known: read the record before trying again")
 	ErrDiskLow     = errors.New("the disk is nearly full: writes are refused until there is room")
 	ErrNoCondition = errors.New("a transaction that changes records needs at least one condition (L2)")
+	ErrUnreadable  = errors.New("the transaction holds what could not be read back from the log")
 	ErrTooBig      = errors.New("the transaction is larger than 512 KB or has more than 1024 parts")
 	ErrCompacted   = errors.New("the log no longer reaches back that far: read everything and watch anew")
 	ErrClosed      = errors.New("the store is closed")

@@ -39,7 +39,7 @@ func (d folder) checkKey(s *sealer) error {
 	}
 	v, err := s.openString("", "check", strings.TrimSpace(string(data)))
 	if wrong := (*WrongKey)(nil); errors.As(err, &wrong) {
-		return fmt.Errorf("%w: the data in %s needs the cluster key that it is sealed with", wrong, d)
+		return fmt.Errorf("%w: the data in %s needs the cluster key that it is sealed with, as %s says", wrong, d, d.check())
 	}
 	if err != nil || v != any(checkText) {
 		return fmt.Errorf("%s is damaged: %w", d.check(), errors.Join(err, errDamagedCheck))

@@ -30,6 +30,10 @@ type replica struct {
 
 	commits, accepted, conflicts, dropped atomic.Uint64
 
+	// proposed are the entries that this member has given to the log and waits for (txid to *entry): their values need
+	// not be decoded again.
+	proposed sync.Map
+
 	mu       sync.RWMutex // guards the fields below; apply alone writes them, under Lock
 	store    *sharedKV
 	x        *index
@@ -149,17 +153,18 @@ func (r *replica) decodeWhole(k Key, data []byte) (*rec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.fill(c, body); err != nil {
+	if err := r.fill(c, body, nil); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// fill decodes a record's value and gives it its place in the log.
-func (r *replica) fill(c *rec, body []byte) error {
-	v, err := r.codec.decode(c.key, body)
-	if err != nil {
-		return err
+// fill decodes a record's value, unless v is it already, and gives it its place in the log.
+func (r *replica) fill(c *rec, body []byte, v any) (err error) {
+	if v == nil {
+		if v, err = r.codec.decode(c.key, body); err != nil {
+			return err
+		}
 	}
 	switch v := v.(type) {
 	case *node.Node:
