@@ -151,6 +151,9 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	if opens(n, a.n) {
 		killpoint("after-result", a.uuid)
 	}
+	if a.n != nil && n.Owner.Epoch != a.n.Owner.Epoch {
+		a.f.stats.claims.Add(1)
+	}
 	a.telling(a.n, n)
 	a.take(c, n)
 	if n.Intent != nil {

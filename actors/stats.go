@@ -10,7 +10,7 @@ type counters struct {
 	actors, operations, waiting, late atomic.Int64
 	commits, conflicts, fenced        atomic.Uint64
 	parked, lockRefusals, quarantined atomic.Uint64
-	released                          atomic.Uint64
+	released, claims                  atomic.Uint64
 	polls, matches, samples, failures atomic.Uint64
 	shed, expired, frozen             atomic.Uint64
 	subnets                           atomic.Int64
@@ -28,6 +28,7 @@ type Stats struct {
 	Expired                           uint64 // permits that were too old when it came to sending (S9)
 	Parked, LockRefusals, Quarantined uint64
 	Released                          uint64 // operations ended by force (S13)
+	Claims                            uint64 // nodes that this conductor became the owner of by a write (S4)
 	Polls                             uint64 // power readings asked for by the sweep
 	Matches                           uint64 // answered and equal to the record: nothing else happened (P1)
 	Samples                           uint64 // answered and sent to the actor
@@ -39,7 +40,7 @@ func (f *Fleet) Stats() Stats {
 	s := &f.stats
 	return Stats{
 		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
-		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(), Released: s.released.Load(),
+		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(), Released: s.released.Load(), Claims: s.claims.Load(),
 		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(), SubnetsDown: s.subnets.Load(), Frozen: s.frozen.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}

@@ -56,6 +56,7 @@ type Conductor struct {
 	router     *cluster.Router
 	hop        *hop
 	views      atomic.Uint64 // Views taken over
+	takeovers  takeovers
 
 	stopping atomic.Bool
 	failed   chan error

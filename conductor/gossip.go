@@ -233,6 +233,7 @@ func (c *Conductor) attend(ctx context.Context) error {
 		for _, m := range known.Members { // nobody waits for the dead, frozen or not
 			if !now.Lives(m.Name, m.Incarnation) {
 				c.log.Warn("a conductor is gone", "name", m.Name)
+				c.takeovers.lost()
 				c.router.Gone(m.Remote)
 			}
 		}
@@ -272,6 +273,7 @@ func (c *Conductor) adopt(v *cluster.View) {
 	c.routes(v)
 	began := time.Now()
 	gained, left := c.fleet.Rebalance()
+	c.takeovers.placed(c, gained)
 	if gained+left > 0 {
 		c.log.Info("nodes placed anew", "members", len(v.Members), "gained", gained, "left", left, "took", time.Since(began).Round(time.Millisecond))
 	}

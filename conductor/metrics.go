@@ -59,6 +59,20 @@ var metrics = []metric{
 	{"conductor_bmc_socket_errors_total", "Errors of receiving from the network.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.SocketErrors) }},
 	{"conductor_disk_free_bytes", "Free space on the disk of the data folder.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.DiskFree) }},
 	{"conductor_disk_low", "1 while changes are refused for want of room on the disk.", prometheus.GaugeValue, func(f figures) float64 { return oneIf(f.store.DiskLow) }},
+	{"conductor_claims_total", "Nodes that this conductor became the owner of by writing them.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Claims) }},
+	{"conductor_view_changes_total", "Changes of the members that nodes were placed anew by.", prometheus.CounterValue, func(f figures) float64 { return float64(f.cluster.views) }},
+	{"conductor_members", "Conductors alive, this one included.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.members) }},
+	{"conductor_nodes_owned", "Nodes that this conductor looks after.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.owned) }},
+	{"conductor_hop_sent_total", "Requests handed on to the conductor that owns their node.", prometheus.CounterValue, func(f figures) float64 { return float64(f.cluster.sent) }},
+	{"conductor_hop_served_total", "Requests taken from other conductors.", prometheus.CounterValue, func(f figures) float64 { return float64(f.cluster.served) }},
+	{"conductor_hop_refused_total", "Requests that no conductor took in time.", prometheus.CounterValue, func(f figures) float64 { return float64(f.cluster.refused) }},
+	{"conductor_raft_term", "Term of the log: it grows with every election.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.log.Term) }},
+	{"conductor_raft_leader", "1 on the conductor that leads the log.", prometheus.GaugeValue, func(f figures) float64 { return oneIf(f.cluster.log.Leads) }},
+	{"conductor_raft_voter", "1 on a conductor that votes in the log.", prometheus.GaugeValue, func(f figures) float64 { return oneIf(f.cluster.log.HasVoter) }},
+	{"conductor_raft_voters", "Conductors that vote in the log.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.log.Voters) }},
+	{"conductor_raft_members", "Conductors that keep the log, voters included.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.log.Members) }},
+	{"conductor_raft_lag_entries", "Entries of the log that are here and not applied yet.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.cluster.log.Unheld) }},
+	{"conductor_raft_contact_age_seconds", "For how long the log's leader has not been heard; 0 on the leader.", prometheus.GaugeValue, func(f figures) float64 { return f.cluster.silence.Seconds() }},
 	{"conductor_bmc_sessions", "IPMI sessions open.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.base.Sessions) }},
 }
 
@@ -80,6 +94,7 @@ type collector struct {
 	age         *prometheus.Desc
 	request     *prometheus.Desc
 	breaker     *prometheus.Desc
+	takeover    *prometheus.Desc
 	lag         *prometheus.Desc
 	dropped     *prometheus.Desc
 	synced      *prometheus.Desc
@@ -100,6 +115,7 @@ func newCollector(c *Conductor) *collector {
 		notifyState: prometheus.NewDesc("conductor_notify_up", "1 while NATS confirms what is published.", nil, nil),
 		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "vendor", "op", "code"}, nil),
 		breaker:     prometheus.NewDesc("conductor_bmc_breaker", "Nodes of the power sync by how their BMC does: closed answers, failing has retries left, open is given up.", []string{"state"}, nil),
+		takeover:    prometheus.NewDesc("conductor_takeover_seconds", "From seeing a conductor gone until all of its nodes that fell to this one were active here.", nil, nil),
 		lag:         prometheus.NewDesc("conductor_notify_lag_seconds", "For how long NATS has not confirmed the notifications that it was given.", nil, nil),
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
 		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
@@ -118,14 +134,14 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.lag, m.synced, m.recovering, m.dropped} {
+	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.takeover, m.lag, m.synced, m.recovering, m.dropped} {
 		ch <- d
 	}
 }
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), twice: m.c.endpoints.shared()}
+	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}
@@ -148,6 +164,9 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	m.ages(ch)
 	m.requests(ch)
+	if h, err := m.c.takeovers.histogram(m.takeover); err == nil {
+		ch <- h
+	}
 	breakers := m.c.fleet.Sweep().Breakers()
 	for state, n := range breakers {
 		ch <- prometheus.MustNewConstMetric(m.breaker, prometheus.GaugeValue, float64(n), state)

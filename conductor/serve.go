@@ -34,7 +34,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
 		Confirmed:     c.fleet.Sweep().ConfirmedAt,
-		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys,
+		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys, Cluster: overview{c},
 	})
 	if err != nil {
 		return err

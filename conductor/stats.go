@@ -56,4 +56,6 @@ type figures struct {
 	bus   notify.Stats
 	ipmi  ipmi.Stats
 	twice int // nodes behind a BMC that another node has too
+
+	cluster clusterFigures
 }

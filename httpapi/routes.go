@@ -104,6 +104,11 @@ func routes() []route {
 		{method: put, path: "/x/nodes/{node}/identify", handle: identifyNode},
 		{method: get, path: "/x/backup", handle: writeBackup},
 		{method: get, path: "/x/summary", handle: summarize},
+		{method: get, path: "/x/cluster", handle: showCluster, local: true},
+		{method: get, path: "/x/cluster/owners", handle: showOwners},
+		{method: get, path: "/x/cluster/owners/{node}", handle: showOwner},
+		{method: put, path: "/x/cluster/self", handle: setSelf, local: true},
+		{method: del, path: "/x/cluster/members/{conductor}", handle: evictMember, local: true},
 		{method: get, path: "/x/secrets", handle: showKey, local: true},
 		{method: post, path: "/x/secrets/rotate", handle: rotateKey, local: true},
 
