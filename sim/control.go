@@ -36,6 +36,7 @@ type bmcDoc struct {
 	Latency        string       `json:"latency"`
 	RefusePower    bool         `json:"refuse_power"`
 	LoseReplies    bool         `json:"lose_replies"`
+	Light          bool         `json:"identify_light"`
 	Fault          Fault        `json:"fault"`
 	Polls          uint64       `json:"polls"`
 	Commands       []commandDoc `json:"commands"`
@@ -60,7 +61,7 @@ func onOff(on bool) string {
 }
 
 func (f *Fleet) document(b *BMC) bmcDoc {
-	d := bmcDoc{Index: b.index, Address: f.Addr(b.index).String(), Power: onOff(b.Power()), Sessions: b.Sessions(), Polls: b.Polls(), Commands: []commandDoc{}}
+	d := bmcDoc{Index: b.index, Address: f.Addr(b.index).String(), Power: onOff(b.Power()), Sessions: b.Sessions(), Polls: b.Polls(), Light: b.Light(), Commands: []commandDoc{}}
 	d.BootDevice, d.BootPersistent = b.BootDevice()
 	b.mu.Lock()
 	d.Dead, d.RefusePower, d.LoseReplies, d.Fault = b.dead, b.refuse, b.mute, b.fault
