@@ -106,6 +106,8 @@ type nodeActor struct {
 	foreign string           // operation found under another owner, whose permit may still be good (S11)
 	entry   *entry           // place in the sweep
 	gone    bool             // off the map and about to stop: forwards what still comes
+	looks   uint8            // reviews since the console was tried last
+	tries   uint8            // how often it was
 	guest   bool             // here only to release the node by force
 }
 
@@ -185,7 +187,7 @@ func (a *nodeActor) handle(c actor.Context, m any) {
 // activate loads the node and goes on with what a former owner left open (S3).
 func (a *nodeActor) activate(c actor.Context) {
 	a.reload(c)
-	if !a.guest && a.n != nil && a.f.cfg.Wanted(a.n) && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable()) {
+	if !a.guest && a.n != nil && a.f.cfg.Wanted(a.n) && (a.n.Intent != nil || a.n.TargetPowerState != "" || a.n.ProvisionState.Unstable() || a.f.abandoned(a.n)) {
 		a.queue = append(a.queue, &outcome{msg: node.Activated{}})
 		a.work(c)
 	}

@@ -84,6 +84,15 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 			return notBuilt(n, "management"), true
 		}
 		return f.mutate(self, n, opBoot, func(p bmc.Permit) error { return d.Boot.SetBootDevice(f.cmd, n, e.Device, e.Persist, p) })
+	case node.SwitchConsole:
+		d := f.driver(n, "console")
+		if d == nil || d.Console == nil {
+			return notBuilt(n, "console"), true
+		}
+		if e.On {
+			return f.mutate(self, n, opOther, func(p bmc.Permit) error { return d.Console.StartConsole(f.cmd, n, p) }) // S14
+		}
+		return f.mutate(self, n, opOther, func(p bmc.Permit) error { return d.Console.StopConsole(f.cmd, n, p) })
 	case node.SendNMI:
 		d := f.driver(n, "power")
 		if d == nil || d.Power == nil {

@@ -56,9 +56,13 @@ func (f *Fleet) Len() int {
 	return len(f.pids)
 }
 
-// abandoned reports whether a node that is wanted here has an operation of another owner, who by S4 is not alive.
+// abandoned reports whether a node that is wanted here has an operation of another owner, who by S4 is not alive, or lacks the
+// console that its user wants (N4).
 func (f *Fleet) abandoned(n *node.Node) bool {
-	return n.Intent != nil && n.Intent.Owner.Incarnation != f.cfg.Self.Incarnation
+	if n.Intent != nil {
+		return n.Intent.Owner.Incarnation != f.cfg.Self.Incarnation
+	}
+	return node.ConsoleLost(n, f.cfg.Self)
 }
 
 // reviewed goes on with what a former owner left open. What is not wanted leaves: see leave.
@@ -66,5 +70,23 @@ func (a *nodeActor) reviewed(c actor.Context) {
 	if a.n == nil || a.guest || !a.f.cfg.Wanted(a.n) || !a.f.abandoned(a.n) || a.f.draining.Load() {
 		return
 	}
+	if a.n.Intent == nil && a.waits() {
+		return
+	}
 	a.outcome(c, &outcome{msg: node.Activated{}})
+}
+
+// waits reports whether it is too early to try the node's console once more: after the first failure the next look of
+// Reconcile tries, then every second, every fourth ... every 64th.
+func (a *nodeActor) waits() bool {
+	if a.n.Owner.Incarnation != a.f.cfg.Self.Incarnation {
+		a.looks, a.tries = 0, 0
+		return false
+	}
+	if a.looks++; a.looks < 1<<min(a.tries, 6) {
+		return true
+	}
+	a.looks = 0
+	a.tries++
+	return false
 }

@@ -116,6 +116,7 @@ type Driver struct {
 	Validate Validator
 	Power    Power
 	Boot     Boot
+	Console  Console
 	Identity Identity
 	Poller   Poller
 	Steps    StepRunner
@@ -125,6 +126,14 @@ type Driver struct {
 	// NewLogin reports whether changed says to log in to the same BMC in another way; nil = there is no login.
 	NewLogin   func(n, changed *node.Node) bool
 	Properties map[string]string // GET /v1/drivers/NAME/properties
+}
+
+// Console starts and stops a machine's console. Both may be repeated.
+type Console interface {
+	StartConsole(ctx context.Context, n *node.Node, p Permit) error
+	StopConsole(ctx context.Context, n *node.Node, p Permit) error
+	// ConsoleInfo is what GET states/console shows of a started one. It does no IO.
+	ConsoleInfo(n *node.Node) map[string]any
 }
 
 // ErrPermit says that the right to command the BMC was lost before the packet left (S10).

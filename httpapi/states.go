@@ -164,7 +164,7 @@ func showConsole(r *request) error {
 		return err
 	}
 	body := `{"console_enabled":false,"console_info":null}`
-	if n.ConsoleEnabled { // the fake console, the only one that can be enabled, has nothing to tell
+	if n.ConsoleEnabled { // the fake console, the only one there is, has nothing to tell
 		body = `{"console_enabled":true,"console_info":{}}`
 	}
 	r.json(http.StatusOK, append(r.buffer(), body...))

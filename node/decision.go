@@ -27,8 +27,10 @@ const (
 	RunStep    EffectKind = "run step"    // one deploy, clean, service ... step
 	SetBoot    EffectKind = "set boot device"
 	SendNMI    EffectKind = "inject nmi"
-	HoldOff    EffectKind = "hold off" // wait for Hold, touch nothing: permits of a former owner end (S13)
-	None       EffectKind = "none"     // go on at once: a flow's next phase is decided by its outcome
+	// SwitchConsole starts or stops the console (On).
+	SwitchConsole EffectKind = "switch console"
+	HoldOff       EffectKind = "hold off" // wait for Hold, touch nothing: permits of a former owner end (S13)
+	None          EffectKind = "none"     // go on at once: a flow's next phase is decided by its outcome
 )
 
 // Effect is one thing to do in the outside world after the commit. Its outcome comes back as Done with the same Op and
@@ -47,6 +49,7 @@ type Effect struct {
 	Step    StepSpec      // RunStep
 	Device  string        // SetBoot
 	Persist bool          // SetBoot
+	On      bool          // SwitchConsole
 	Cold    bool          // ResetBMC
 	Raw     []byte        // SendRaw
 	Hold    time.Duration // wait before touching the BMC: a foreign permit may still be good (S11)

@@ -99,7 +99,7 @@ func (s *step) vendorDone(m Done) (Decision, error) {
 // aboutBMC reports whether a verb's operation has nothing to do with the node's provision state.
 func aboutBMC(verb string) bool {
 	switch verb {
-	case VerbBoot, VerbNMI, VerbIdentify, VerbResetBMC, VerbRaw:
+	case VerbBoot, VerbNMI, VerbIdentify, VerbResetBMC, VerbRaw, VerbConsole:
 		return true
 	default:
 		return false

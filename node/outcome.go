@@ -15,6 +15,8 @@ func (s *step) done(m Done) (Decision, error) {
 		return s.powerDone(m)
 	case VerbBoot, VerbNMI, VerbIdentify:
 		return s.managementDone(m)
+	case VerbConsole:
+		return s.consoleDone(m)
 	case VerbResetBMC, VerbRaw:
 		return s.vendorDone(m)
 	case VerbVerify:

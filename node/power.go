@@ -12,9 +12,10 @@ import (
 
 // Verbs of power and management intents.
 const (
-	VerbPower = "set power"       // Target says what was asked
-	VerbBoot  = "set boot device" // Device, Persist
-	VerbNMI   = "inject nmi"
+	VerbPower   = "set power"       // Target says what was asked
+	VerbBoot    = "set boot device" // Device, Persist
+	VerbConsole = "console"
+	VerbNMI     = "inject nmi"
 )
 
 // resetPause is how long a chassis reset is left alone before its state is read (spec power.md section 12).

@@ -19,7 +19,7 @@ func (s *step) activated() (Decision, error) {
 		return s.failFlow("", "The %s state can't be resumed by conductor %s: no operation is recorded for it. Moving to fail state.", n.ProvisionState, s.env.Self.Name)
 	}
 	if lost == "" {
-		return Decision{}, nil
+		return s.wantConsole()
 	}
 	s.fail("takeover", "Pending power operation towards '%s' was aborted at the start of conductor %s: no operation is recorded for it.", lost, s.env.Self.Name)
 	return s.commit()
@@ -59,6 +59,8 @@ func (s *step) effectAgain() (Effect, error) {
 		return e, nil
 	case VerbBoot:
 		return Effect{Kind: SetBoot, Phase: i.Phase, Class: Repeat, Device: i.Device, Persist: i.Persist}, nil
+	case VerbConsole:
+		return consoleEffect(i.Phase), nil
 	case VerbIdentify:
 		return lightEffect(i.Phase, i.Timeout), nil
 	case VerbVerify:

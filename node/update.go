@@ -239,22 +239,3 @@ func (s *step) setTraits(m SetTraits) (Decision, error) {
 	s.notice(Notice{Action: "update", Status: End, API: true})
 	return s.commit()
 }
-
-// setConsole is PUT states/console on the fake console; console engines come later (spec console.md section 2).
-func (s *step) setConsole(m SetConsole) (Decision, error) {
-	op, n := m.MsgName(), s.n
-	if c := n.Interfaces["console"]; c != "fake" {
-		return s.d, refuse(op, n, Unsupported, "Driver %s does not support console (disabled or not implemented): its console interface is %q.", n.Driver, c)
-	}
-	if n.ConsoleEnabled == m.Enabled {
-		return Decision{}, nil
-	}
-	if err := s.locked(op); err != nil {
-		return s.d, err
-	}
-	n.LastError = ""
-	s.notice(Notice{Action: "console_set", Status: Start, Node: s.snap()})
-	n.ConsoleEnabled, n.ConsoleWanted = m.Enabled, m.Enabled
-	s.notice(Notice{Action: "console_set", Status: End})
-	return s.commit()
-}

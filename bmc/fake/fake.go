@@ -26,6 +26,7 @@ type Config struct {
 	StorageDelay    string
 	RescueDelay     string
 	FirmwareDelay   string
+	ConsoleDelay    string // ours
 }
 
 // delays are the options by the interface that they belong to.
@@ -34,6 +35,7 @@ func (c Config) delays() map[string]string {
 		"power": c.PowerDelay, "boot": c.BootDelay, "deploy": c.DeployDelay, "vendor": c.VendorDelay,
 		"management": c.ManagementDelay, "inspect": c.InspectDelay, "raid": c.RaidDelay, "bios": c.BiosDelay,
 		"storage": c.StorageDelay, "rescue": c.RescueDelay, "firmware": c.FirmwareDelay,
+		"console": c.ConsoleDelay,
 	}
 }
 
@@ -63,7 +65,7 @@ func New(cfg Config) *bmc.Driver {
 			PowerSync:    true, Recorded: true, BootDevices: devices,
 			CleanSteps: []node.StepSpec{{Interface: "vendor", Step: "log_passthrough", Priority: 1}},
 		},
-		Validate: f, Power: f, Boot: f, Poller: f, Steps: f, Sensors: f,
+		Validate: f, Power: f, Boot: f, Console: f, Poller: f, Steps: f, Sensors: f,
 		Properties: map[string]string{"B1": "B1 description. Required.", "B2": "B2 description. Required."},
 	}
 }
@@ -78,6 +80,7 @@ var (
 	_ bmc.Power      = (*driver)(nil)
 	_ bmc.Validator  = (*driver)(nil)
 	_ bmc.Boot       = (*driver)(nil)
+	_ bmc.Console    = (*driver)(nil)
 	_ bmc.Poller     = (*driver)(nil)
 	_ bmc.StepRunner = (*driver)(nil)
 	_ bmc.Sensors    = (*driver)(nil)

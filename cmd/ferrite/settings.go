@@ -18,6 +18,7 @@ import (
 
 	"ferrite/bmc/fake"
 	"ferrite/conductor"
+	"ferrite/httpapi"
 	"ferrite/internal/config"
 	"ferrite/node"
 	"ferrite/notify"
@@ -59,6 +60,12 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.DiskMinFree = uint64(s.Int("disk_min_free_mb")) << 20 //nolint:gosec // at least 0
 	c.MaxWaiting = s.Int("max_waiting_requests")
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
+	c.APILimits = httpapi.Limits{
+		Connections: s.Int("api.max_connections"), PerAddress: s.Int("api.max_connections_per_address"),
+		HeldBytes: int64(s.Int("api.max_held_mb")) << 20, Working: s.Int("api.max_requests_at_work"),
+		HeaderTimeout: s.Duration("api.header_timeout"), BodyTimeout: s.Duration("api.body_timeout"),
+		WriteTimeout: s.Duration("api.write_timeout"), IdleTimeout: s.Duration("api.idle_timeout"),
+	}
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")
 	c.PprofListen = s.String("pprof_listen")
 	c.NATSListen, c.NATSURL, c.NATSJetStream = s.String("nats_listen"), s.String("nats_url"), s.Bool("nats_jetstream")
@@ -179,7 +186,7 @@ func fakeSettings(s *config.Config, c *conductor.Config) error {
 	c.Fake = fake.Config{
 		PowerDelay: delay("power"), BootDelay: delay("boot"), DeployDelay: delay("deploy"), VendorDelay: delay("vendor"),
 		ManagementDelay: delay("management"), InspectDelay: delay("inspect"), RaidDelay: delay("raid"), BiosDelay: delay("bios"),
-		StorageDelay: delay("storage"), RescueDelay: delay("rescue"), FirmwareDelay: delay("firmware"),
+		StorageDelay: delay("storage"), RescueDelay: delay("rescue"), FirmwareDelay: delay("firmware"), ConsoleDelay: delay("console"),
 	}
 	return c.Fake.Validate()
 }
