@@ -6,6 +6,7 @@ package persistence
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 )
 
@@ -46,17 +47,26 @@ func cannotOpen(what, dir string, err error) error {
 		return err // it says all
 	}
 	advice := "it may be damaged: restore a backup, or keep a copy and ask"
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		advice = "its disk is full: make room"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		advice = "the process may not open enough files: raise the limit (ulimit -n, LimitNOFILE)"
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		advice = "this user may not: look at owner and mode"
-	case errors.Is(err, syscall.EROFS):
-		advice = "its disk is mounted read-only: choose another --data-dir"
-	case errors.Is(err, syscall.EIO):
-		advice = "its disk fails: look at the system's log"
+	for _, l := range lacks {
+		if errors.Is(err, l.errno) || strings.Contains(err.Error(), l.errno.Error()) { // badger passes texts on
+			advice = l.advice
+			break
+		}
 	}
 	return fmt.Errorf("the %s in %s cannot be opened (%s): %w", what, dir, advice, err)
+}
+
+// lacks are the errors of the system that are no damage, with what helps.
+var lacks = []struct {
+	errno  syscall.Errno
+	advice string
+}{
+	{syscall.ENOSPC, "its disk is full: make room"},
+	{syscall.EDQUOT, "its disk is full: make room"},
+	{syscall.EMFILE, "the process may not open enough files: raise the limit (ulimit -n, LimitNOFILE)"},
+	{syscall.ENFILE, "the process may not open enough files: raise the limit (ulimit -n, LimitNOFILE)"},
+	{syscall.EACCES, "this user may not: look at owner and mode"},
+	{syscall.EPERM, "this user may not: look at owner, mode and attributes (lsattr)"},
+	{syscall.EROFS, "its disk is mounted read-only: choose another --data-dir"},
+	{syscall.EIO, "its disk fails: look at the system's log"},
 }

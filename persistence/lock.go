@@ -19,7 +19,7 @@ func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "LOCK")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("the data folder cannot be locked: %w", err)
+		return nil, cannotOpen("lock", path, err)
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -35,7 +35,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("the data folder cannot be locked: %s: %w", path, err)
+		return nil, cannotOpen("lock", path, err)
 	}
 	return f, nil
 }

@@ -77,7 +77,7 @@ func Open(cfg Config) (*Raft, error) {
 	s.rounds.run, s.leaderRounds.run = s.round, s.readRound
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {
-		return nil, fmt.Errorf("the data folder: %w", err)
+		return nil, cannotOpen("log", s.dir.wal(), err)
 	}
 	if s.lock, err = lockDir(cfg.Dir); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func Open(cfg Config) (*Raft, error) {
 }
 
 func (s *Raft) start(c *codec) error {
-	if err := s.dir.whole(); err != nil {
+	if err := errors.Join(s.dir.whole(), s.cfg.room(s.dir)); err != nil {
 		return err
 	}
 	if err := s.takeKeys(c.seal); err != nil {
@@ -193,8 +193,11 @@ func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 // behind restores badger from the newest snapshot if it is older than that; it returns the snapshot's index.
 func (s *Raft) behind(snaps raft.SnapshotStore) (index uint64, restored bool, err error) {
 	list, err := snaps.List()
-	if err != nil || len(list) == 0 {
-		return 0, false, err
+	if err != nil {
+		return 0, false, cannotOpen("snapshots", s.dir.snapshots(), err)
+	}
+	if len(list) == 0 {
+		return 0, false, nil
 	}
 	index = list[0].Index
 	if uint64(s.Applied()) >= index {
