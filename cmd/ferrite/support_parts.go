@@ -193,7 +193,7 @@ func (b *bundle) goroutines() (string, error) {
 		return "", err
 	}
 	defer r.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(r.Body, 16*maxPart))
+	body, err := io.ReadAll(io.LimitReader(r.Body, 2*maxPart))
 	if err == nil && r.StatusCode != http.StatusOK {
 		err = fmt.Errorf("pprof answers with %d", r.StatusCode)
 	}

@@ -37,7 +37,7 @@ func New(secrets ...string) *Redactor {
 func (r *Redactor) Add(secrets ...string) {
 	for _, s := range secrets {
 		s = strings.TrimSpace(s)
-		if len(s) < shortest || s == Mask || slices.Contains(r.secrets, s) {
+		if len(s) < shortest || s == Mask || s == "true" || s == "false" || slices.Contains(r.secrets, s) {
 			continue
 		}
 		r.secrets = append(r.secrets, s)
@@ -115,7 +115,7 @@ func (r *Redactor) Holds(text string) bool {
 }
 
 var (
-	wordy    = regexp.MustCompile(`(?i)(?:` + words + `)`)
+	wordy    = regexp.MustCompile(`(?i)(?:` + words + `)s?$`) // a name: token, but not token_timeout
 	userinfo = regexp.MustCompile(`://[^\s"'<>@]*@`)
 )
 
@@ -125,7 +125,7 @@ func (r *Redactor) Learn(args []string) {
 	for i, a := range args {
 		name, value, ok := strings.Cut(a, "=")
 		switch {
-		case !wordy.MatchString(name) || strings.Contains(strings.ToLower(name), "file"):
+		case !wordy.MatchString(name):
 		case ok:
 			r.Add(value)
 		case strings.HasPrefix(name, "-") && i+1 < len(args):

@@ -73,13 +73,13 @@ func TestPlaces(t *testing.T) {
 
 func TestLearn(t *testing.T) {
 	r := New()
-	r.Learn([]string{"ferrite", "serve", "--nova-password", "hush-1", "--api-password=hush-2", "FERRITE_NOVA_PASSWORD=hush-3", "--nats-url", "nats://u:hush%2F4@h,nats://hush-5@h", "--password-file", "kept.txt", "--name", "kept"})
+	r.Learn([]string{"ferrite", "serve", "--nova-password", "hush-1", "--api-password=hush-2", "FERRITE_NOVA_PASSWORD=hush-3", "--nats-url", "nats://u:hush%2F4@h,nats://hush-5@h", "--password-file", "kept.txt", "vnc.token_timeout=kept", "X_TOKEN=true", "--name", "kept"})
 	for _, s := range []string{"hush-1", "hush-2", "hush-3", "hush/4", "hush%2F4", "hush-5"} {
 		if !r.Holds("x" + s + "x") {
 			t.Errorf("%s was not learnt", s)
 		}
 	}
-	if r.Holds("kept.txt kept serve") {
+	if r.Holds("kept.txt kept serve true") {
 		t.Errorf("learnt too much: %q", r.secrets)
 	}
 }
