@@ -108,7 +108,7 @@ func TestControlDocuments(t *testing.T) {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	want := "[address boot_device boot_persistent commands dead fault index latency lose_replies polls power refuse_power sessions]"
+	want := "[address boot_device boot_persistent commands dead fault identify_light index latency lose_replies polls power refuse_power sessions]"
 	if code != 200 || fmt.Sprint(keys) != want || d["power"] != "on" || d["latency"] != "2ms" || d["address"] != f.Addr(1).String() {
 		t.Errorf("%d %v", code, d)
 	}

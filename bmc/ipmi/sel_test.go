@@ -128,6 +128,13 @@ func TestEvents(t *testing.T) {
 			}
 		}
 	}
+	free := tool(t, "freeipmi-tools", "ipmi-sel", "-D", "LAN_2_0", "-h", f.Addr(0).String(), "-u", "admin", "-p", "password", "-I", "17",
+		"--sdr-cache-directory="+t.TempDir(), "--quiet-cache", "--comma-separated-output", "--no-header-output")
+	for i, line := range strings.Split(strings.TrimSpace(free), "\n") {
+		if e := got[i]; e.Record == systemKind && (!strings.Contains(line, ","+e.Type+",") || !strings.Contains(line, e.Text) || !strings.Contains(line, ","+strings.Split(e.Sensor, " (")[0]+",")) {
+			t.Errorf("FreeIPMI reads event %d as %q, we as %+v", i+1, line, e)
+		}
+	}
 	if got, err := d.Events.Events(t.Context(), at0, 2); err != nil || len(got) != 2 || got[0].ID != 4 {
 		t.Errorf("the newest two are %+v, %v", got, err)
 	}

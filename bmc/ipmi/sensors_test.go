@@ -210,3 +210,21 @@ func TestSensorsAsFreeIPMI(t *testing.T) {
 		t.Errorf("FreeIPMI read %d numbers: wanted more\n%s", numbers, out)
 	}
 }
+
+// TestNonsenseRecords: a machine with records that make no sense keeps those that do, and harms nobody.
+func TestNonsenseRecords(t *testing.T) {
+	f, e := fleet(t, nil), engine(t, quick())
+	good := sim.StandardSensors()[:2]
+	f.BMC(0).SetSensors(good, []byte{0, 0, 0x51, 1, 0}, []byte{0, 0, 0x51, 1, 200}, []byte{0, 0, 0x51, 2, 3, 1, 2, 3}, []byte{0, 0, 0x51, 0x77, 2, 1, 2})
+	got, err := e.Driver().Sensors.Sensors(t.Context(), at(f.Addr(0)))
+	if err == nil { // the second record is shorter than it says: the walk cannot go on
+		t.Errorf("read %+v of a repository that is cut short", got)
+	}
+	f.BMC(0).SetSensors(good, []byte{0, 0, 0x51, 1, 0}, []byte{0, 0, 0x51, 2, 3, 1, 2, 3}, []byte{0, 0, 0x51, 0x77, 2, 1, 2})
+	if got, err = e.Driver().Sensors.Sensors(t.Context(), at(f.Addr(0))); err != nil || len(got) != 2 || got[1].Value != 43 {
+		t.Errorf("read %+v, %v: wanted the two good ones", got, err)
+	}
+	if got, err = e.Driver().Sensors.Sensors(t.Context(), at(f.Addr(1))); err != nil || len(got) != len(sim.StandardSensors()) {
+		t.Errorf("the neighbour has %d sensors, %v", len(got), err)
+	}
+}
