@@ -46,14 +46,21 @@ func cannotOpen(what, dir string, err error) error {
 	if errors.As(err, &damage) || errors.As(err, &other) {
 		return err // it says all
 	}
-	advice := "it may be damaged: restore a backup, or keep a copy and ask"
-	for _, l := range lacks {
-		if errors.Is(err, l.errno) || strings.Contains(err.Error(), l.errno.Error()) { // badger passes texts on
-			advice = l.advice
-			break
-		}
+	advice := remedy(err)
+	if advice == "" {
+		advice = "it may be damaged: restore a backup, or keep a copy and ask"
 	}
 	return fmt.Errorf("the %s in %s cannot be opened (%s): %w", what, dir, advice, err)
+}
+
+// remedy says what helps against an error of the system; "" = not known.
+func remedy(err error) string {
+	for _, l := range lacks {
+		if errors.Is(err, l.errno) || strings.Contains(err.Error(), l.errno.Error()) { // badger passes texts on
+			return l.advice
+		}
+	}
+	return ""
 }
 
 // lacks are the errors of the system that are no damage, with what helps.

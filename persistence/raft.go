@@ -334,7 +334,7 @@ func (s *Raft) lead() error {
 
 // fail ends the process after a failed write or read of the disk: what was acknowledged is in the log, and the next start reads it.
 func (s *Raft) fail(err error) {
-	s.log.Error("the disk failed: ending at once, because a second try could only pretend to succeed", "dir", s.cfg.Dir, "err", err)
+	s.log.Error("the disk failed: ending at once, because a second try could only pretend to succeed", "dir", s.cfg.Dir, "err", err, "do", remedy(err))
 	s.cfg.Exit(1)
 	if s.replica != nil {
 		go s.stop(err) // only tests get here; the caller may hold the replica's lock
