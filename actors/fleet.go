@@ -110,7 +110,7 @@ type Fleet struct {
 func New(cfg Config) *Fleet {
 	cfg = cfg.Defaults()
 	f := &Fleet{cfg: cfg, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations), closed: make(chan struct{})}
-	f.live.Store(&Settings{SyncInterval: cfg.SyncInterval, RecoveryEvery: cfg.RecoveryEvery, LockRetry: cfg.LockRetry, MaxWaiting: cfg.MaxWaiting, Policy: cfg.Policy})
+	f.live.Store(&Settings{SyncInterval: cfg.SyncInterval, RecoveryEvery: cfg.RecoveryEvery, LockRetry: cfg.LockRetry, MaxWaiting: cfg.MaxWaiting, SubnetTopic: cfg.SubnetTopic, Policy: cfg.Policy})
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.cmd, f.cut = context.WithCancel(context.Background())
 	f.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {

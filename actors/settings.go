@@ -15,6 +15,7 @@ type Settings struct {
 	RecoveryEvery time.Duration // power_failure_recovery_interval; 0 = none
 	LockRetry     time.Duration // S8: node_locked_retry_attempts x node_locked_retry_interval
 	MaxWaiting    int           // requests that may wait for their nodes at once; 0 = 4096
+	SubnetTopic   string        // see Config
 	Policy        node.Policy
 }
 

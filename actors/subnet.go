@@ -137,7 +137,8 @@ func (u *subnet) judge() {
 // tell writes a log line and, when notifications are on, one event. mu is held: the order is that of what happened.
 func (u *subnet) tell(what, text string) {
 	u.f.cfg.Logger.Warn("many BMCs of a subnet failed at once", "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", text)
-	if u.f.cfg.SubnetTopic == "" {
+	topic := u.f.live.Load().SubnetTopic
+	if topic == "" {
 		return
 	}
 	body, err := json.Marshal(map[string]any{
@@ -151,6 +152,6 @@ func (u *subnet) tell(what, text string) {
 	if priority == "" {
 		priority = "error"
 	}
-	event := persistence.Event{Subject: u.f.cfg.SubnetTopic + "." + priority + ".ferrite.bmc_subnet." + what, Body: body}
+	event := persistence.Event{Subject: topic + "." + priority + ".ferrite.bmc_subnet." + what, Body: body}
 	u.f.cfg.Store.Submit(persistence.Tx{Events: []persistence.Event{event}}, func(node.Rev, error) {})
 }

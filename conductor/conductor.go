@@ -46,6 +46,7 @@ type Conductor struct {
 	sensors     *sensors     // nil = they are not collected
 	keys        *keyring
 	apiURL      string
+	front       front
 	listener    net.Listener // of the API
 	placement   *placement
 
@@ -254,7 +255,7 @@ func (c *Conductor) act() error {
 	f := actors.New(actors.Config{
 		Store: c.store, Drivers: c.drivers, Self: node.Owner{Name: c.cfg.Name, Incarnation: c.incarnation},
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
-		Encoder: c.encoder(), SubnetTopic: c.subnetTopic(),
+		Encoder: c.encoder(), SubnetTopic: c.cfg.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
 		Wanted: c.placement.mine, Groups: c.placement.groups,
 	})

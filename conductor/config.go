@@ -15,12 +15,16 @@ import (
 	"ferrite/actors"
 	"ferrite/bmc/fake"
 	"ferrite/bmc/ipmi"
+	"ferrite/httpapi"
 	"ferrite/node"
 	"ferrite/notify/nova"
 )
 
 // HistoryLimit bounds the history of a node.
 type HistoryLimit = actors.HistoryLimit
+
+// APILimits bound what clients can make the API hold.
+type APILimits = httpapi.Limits
 
 // Config is what one conductor runs with. Defaults gives a lone conductor on loopback.
 type Config struct {
@@ -40,6 +44,7 @@ type Config struct {
 	APITLS         *tls.Config         // nil = plain HTTP
 	PublicEndpoint string              // base of links, "" = from the request
 	MaxLimit       int                 // api max_limit
+	APILimits      APILimits           // of what clients can make the API hold; zero = its defaults
 	History        actors.HistoryLimit // what is kept of a node's history
 	MaxWaiting     int                 // changes that may wait for their nodes at once; 0 = 4096
 	AuthStrategy   string              // "noauth" or "http_basic"

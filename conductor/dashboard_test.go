@@ -16,7 +16,7 @@ import (
 func TestAlarmsAndDashboardKnowTheMetrics(t *testing.T) {
 	known := map[string]bool{}
 	ch := make(chan *prometheus.Desc)
-	go func() { newCollector(&Conductor{}).Describe(ch); close(ch) }()
+	go func() { newCollector(&Conductor{}).Describe(ch); newAPICollector(&front{}).Describe(ch); close(ch) }()
 	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
 	for d := range ch {
 		known[name.FindStringSubmatch(d.String())[1]] = true

@@ -39,6 +39,7 @@ var metrics = []metric{
 	{"conductor_findings_late", "Findings of the power sweep that wait for their turn behind users' requests.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Late) }},
 	{"conductor_lock_refusals_total", "Requests refused with NodeLocked.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.LockRefusals) }},
 	{"conductor_quarantined_total", "Nodes quarantined because their rules failed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Quarantined) }},
+	{"conductor_releases_total", "Operations ended by force.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Released) }},
 	{"conductor_commits_total", "Log entries applied.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Commits) }},
 	{"conductor_commit_conflicts_total", "Transactions refused because a record had changed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Conflicts) }},
 	{"conductor_notify_published_total", "Notifications confirmed by NATS.", prometheus.CounterValue, func(f figures) float64 { return float64(f.base.Published) }},
@@ -225,7 +226,7 @@ func (m *collector) ages(ch chan<- prometheus.Metric) {
 // metricsHandler serves /metrics.
 func (c *Conductor) metricsHandler() http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(newCollector(c), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(newCollector(c), newAPICollector(&c.front), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
 	if c.sensors != nil {

@@ -49,14 +49,14 @@ func (c *Conductor) encoder() actors.Encoder {
 }
 
 // subnetTopic is where failing subnets are told, "" = nowhere: the first topic, so that a stream takes them.
-func (c *Conductor) subnetTopic() string {
+func (c Config) subnetTopic() string {
 	switch {
-	case c.cfg.NotificationLevel == "" || c.cfg.NotificationLevel == "critical":
+	case c.NotificationLevel == "" || c.NotificationLevel == "critical":
 		return ""
-	case len(c.cfg.Topics) == 0:
+	case len(c.Topics) == 0:
 		return notify.DefaultTopic
 	default:
-		return c.cfg.Topics[0]
+		return c.Topics[0]
 	}
 }
 

@@ -12,25 +12,29 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ferrite/actors"
 	"ferrite/node"
 	"ferrite/notify"
 	"ferrite/persistence"
 )
 
-// Telling is what a running conductor may be told anew about notifications.
-type Telling struct {
-	Level  string // notification_level
-	Format string // notification_format
-	Topics []string
-}
-
-// Reload takes the settings that may change while the conductor runs. On an error the old ones stay in force.
-func (c *Conductor) Reload(t Telling) error {
-	e := &notify.Encoder{Host: c.cfg.Name, Level: t.Level, Format: t.Format, Topics: t.Topics}
+// Reload takes of a new configuration what may change while the conductor runs: notifications, the power sync and the
+// rules of operations, the limits of the API. The rest of it is passed over. On an error all that was stays in force.
+func (c *Conductor) Reload(next Config) error {
+	e := &notify.Encoder{Host: c.cfg.Name, Level: next.NotificationLevel, Format: next.NotificationFormat, Topics: next.Topics}
 	if err := e.Check(); err != nil {
 		return err
 	}
+	if s := c.front.Load(); s != nil {
+		if err := s.Update(next.APILimits, next.MaxLimit); err != nil {
+			return err
+		}
+	}
 	c.telling.inner.Store(e)
+	c.fleet.Update(actors.Settings{
+		SyncInterval: next.SyncInterval, RecoveryEvery: next.RecoveryEvery, LockRetry: next.LockRetry, MaxWaiting: next.MaxWaiting,
+		SubnetTopic: next.subnetTopic(), Policy: next.Policy,
+	})
 	return nil
 }
 

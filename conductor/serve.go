@@ -32,13 +32,14 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		Commands: c.commands(), Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
-		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit,
+		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit, Limits: c.cfg.APILimits,
 		Confirmed:     c.fleet.Sweep().ConfirmedAt,
 		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys, Cluster: overview{c},
 	})
 	if err != nil {
 		return err
 	}
+	c.front.Store(api)
 	c.apiURL = "http://" + ln.Addr().String()
 	if c.cfg.APITLS != nil {
 		c.apiURL = "https://" + ln.Addr().String()

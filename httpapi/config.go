@@ -73,6 +73,9 @@ type Config struct {
 	Health   Health       // nil = always ready
 	Metrics  http.Handler // GET /metrics; nil = 404
 
+	// Confirmed tells when a node's BMC last confirmed its power state, zero = not yet; nil = never.
+	Confirmed func(uuid string) time.Time
+
 	Notifications Notifications // GET /v1/x/notifications; nil = 404
 	Backups       Backups       // GET /v1/x/backup; nil = 404
 	Secrets       Secrets       // GET /v1/x/secrets, POST /v1/x/secrets/rotate; nil = 404

@@ -39,6 +39,8 @@ type listing[T any] struct {
 	id func(*T) string
 	// keep says which items are wanted; nil = all.
 	keep []func(*T) bool
+	// more takes the fields beyond Ironic's out of the names that a request gives (nil = none); nil = there are none.
+	more func(names []string) ([]*wire.Field[T], []string)
 	// show changes an item for the short view; nil = as it is.
 	show func(*T) *T
 }
@@ -113,6 +115,10 @@ func (l *listing[T]) fields(r *request, p *paging[T]) error {
 		}
 		p.detail = map[bool]string{true: "True", false: "False"}[whole]
 	}
+	var more []*wire.Field[T]
+	if l.more != nil && (whole || names != nil) {
+		more, names = l.more(names)
+	}
 	switch {
 	case whole:
 		p.fields = l.table.Detail(r.minor())
@@ -122,6 +128,9 @@ func (l *listing[T]) fields(r *request, p *paging[T]) error {
 	default:
 		p.named = true
 		p.fields = l.table.Short(r.minor())
+	}
+	if len(more) > 0 {
+		p.fields = slices.Concat(p.fields, more)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,8 @@ type reloader struct {
 	certs   *certificate // nil = no TLS
 	started *config.Config
 	current *config.Config
-	take    func(conductor.Telling) error
+	take    func(conductor.Config) error
+	limit   func(time.Duration) // of the end, as graceful_shutdown_timeout says now; nil = nobody asks
 }
 
 // reload reads all sources again. Nothing changes unless everything is good.
@@ -37,7 +39,7 @@ func (r *reloader) reload() {
 		r.log.Error(kept, "error", oneLine(err))
 		return
 	}
-	if err := r.take(conductor.Telling{Level: cfg.NotificationLevel, Format: cfg.NotificationFormat, Topics: cfg.Topics}); err != nil {
+	if err := r.take(cfg); err != nil {
 		r.log.Error(kept, "error", oneLine(err))
 		return
 	}
@@ -47,6 +49,9 @@ func (r *reloader) reload() {
 		}
 	}
 	setLevel(r.level, next)
+	if r.limit != nil {
+		r.limit(cfg.DrainTimeout)
+	}
 	live, _ := config.Changed(r.current, next)
 	_, restart := config.Changed(r.started, next)
 	r.current = next

@@ -18,7 +18,6 @@ import (
 
 	"ferrite/bmc/fake"
 	"ferrite/conductor"
-	"ferrite/httpapi"
 	"ferrite/internal/config"
 	"ferrite/node"
 	"ferrite/notify"
@@ -60,7 +59,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.DiskMinFree = uint64(s.Int("disk_min_free_mb")) << 20 //nolint:gosec // at least 0
 	c.MaxWaiting = s.Int("max_waiting_requests")
 	c.APIListen, c.PublicEndpoint, c.MaxLimit = s.String("api_listen"), s.String("public_endpoint"), s.Int("api.max_limit")
-	c.APILimits = httpapi.Limits{
+	c.APILimits = conductor.APILimits{
 		Connections: s.Int("api.max_connections"), PerAddress: s.Int("api.max_connections_per_address"),
 		HeldBytes: int64(s.Int("api.max_held_mb")) << 20, Working: s.Int("api.max_requests_at_work"),
 		HeaderTimeout: s.Duration("api.header_timeout"), BodyTimeout: s.Duration("api.body_timeout"),

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,10 +90,10 @@ starting anything; "ferrite config show --effective" tells each value and where 
 func page() string {
 	var b strings.Builder
 	b.WriteString(intro)
-	b.WriteString("\n## With effect\n\n| key | kind | default | limits | meaning |\n|---|---|---|---|---|\n")
+	b.WriteString("\n## With effect\n\n| key | kind | default | limits | SIGHUP | meaning |\n|---|---|---|---|---|---|\n")
 	for _, o := range Options {
 		if o.Note == "" {
-			row(&b, "`"+o.Key+"`", string(o.Kind), code(o.Default), limits(o), o.Help)
+			row(&b, "`"+o.Key+"`", string(o.Kind), code(o.Default), limits(o), map[bool]string{true: "taken"}[slices.Contains(reloadable, o.Key)], o.Help)
 		}
 	}
 	b.WriteString("\n## Accepted without effect\n\nSo that a file made for Ironic can be kept. \"ferrite config check\" tells of each that was set.\n\n")
