@@ -10,12 +10,13 @@ import (
 	"ferrite/node"
 )
 
-// Sensor is one thing that a machine measures or watches, Field a name and a value of it, Event an entry of the machine's
-// event log.
 type (
+	// Sensor is one thing that a machine measures or watches, as it was read once.
 	Sensor = node.Sensor
-	Field  = node.Field
-	Event  = node.Event
+	// Field is a name and a value of it.
+	Field = node.Field
+	// Event is an entry of a machine's event log.
+	Event = node.Event
 )
 
 // Sensors reads what a machine measures. It asks the BMC many times and gives way to everything else.

@@ -40,12 +40,10 @@ type Sensor struct {
 func (s Sensor) record(id uint16) []byte {
 	name := s.Name[:min(len(s.Name), 16)]
 	b := []byte{byte(id), byte(id >> 8), 0x51, 0x01, 0, 0x20, s.LUN & 3, s.Number, s.Entity, s.Inst, 0x7f, 0x68, s.Type, s.Reading}
-	mask := uint16(0x7fff)
 	if s.Reading == 1 {
-		mask = 0
 		b = append(b, 0, 0, 0, 0, s.Mask, 0)
-	} else {
-		b = append(b, byte(mask), byte(mask>>8), byte(mask), byte(mask>>8), byte(mask), byte(mask>>8))
+	} else { // all 15 states
+		b = append(b, 0xff, 0x7f, 0xff, 0x7f, 0xff, 0x7f)
 	}
 	b = append(b, s.Units[0], s.Units[1], s.Units[2])
 	if s.Compact {

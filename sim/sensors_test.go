@@ -58,8 +58,14 @@ func TestSensorTools(t *testing.T) {
 	f := start(t, nil)
 	f.BMC(1).LogEvent(2, [13]byte{4: 0x20, 6: 4, 7: 1, 8: 5, 9: 1, 10: 0x59, 11: 0x30, 12: 0x2f})
 	for _, step := range []struct{ args, want string }{
-		{"sdr", "6840 RPM"}, {"sensor get Fan1B", "At or Below|Lower Critical|360"}, {"sdr info", "Record Count"}, {"sel elist", "Upper Critical going high"},
-		{"sel info", "Entries          : 1"}, {"sel clear", "Clearing SEL"}, {"sel list", "SEL has no entries"}, {"chassis identify 200", "200 seconds"},
+		{"sdr", "6840 RPM"},
+		{"sensor get Fan1B", "At or Below|Lower Critical|360"},
+		{"sdr info", "Record Count"},
+		{"sel elist", "Upper Critical going high"},
+		{"sel info", "Entries          : 1"},
+		{"sel clear", "Clearing SEL"},
+		{"sel list", "SEL has no entries"},
+		{"chassis identify 200", "200 seconds"},
 	} {
 		out, _ := ipmitool(t, f, 1, "17", "password", strings.Fields(step.args)...)
 		if !oneOf(out, step.want) {

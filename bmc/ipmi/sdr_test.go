@@ -100,8 +100,10 @@ func TestSharedRecords(t *testing.T) {
 		how, modifier byte
 		want          string
 	}{
-		{0x00, 0x00, "Fan:40/1"}, {0x01, 0x80, "Fan:40/1"},
-		{0x03, 0x81, "Fan1:40/1 Fan2:41/2 Fan3:42/3"}, {0x02, 0x09, "Fan9:40/1 Fan10:41/1"},
+		{0x00, 0x00, "Fan:40/1"},
+		{0x01, 0x80, "Fan:40/1"},
+		{0x03, 0x81, "Fan1:40/1 Fan2:41/2 Fan3:42/3"},
+		{0x02, 0x09, "Fan9:40/1 Fan10:41/1"},
 		{0x12, 0x99, "FanZ:40/1 FanAA:41/2"},
 	} {
 		got, err := parseSensors(compactRecord(1, "Fan", x.how, x.modifier))
@@ -123,7 +125,6 @@ type scripted struct {
 	reservation uint16
 	cancel      int // how many times a reservation ends under way
 	asked       int
-	events      map[uint16][]byte
 }
 
 func newScripted(records ...[]byte) *scripted {

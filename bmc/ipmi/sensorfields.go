@@ -29,8 +29,12 @@ var statusWords = []struct {
 	bit  byte
 	text string
 }{
-	{1 << 2, "Lower Non-Recoverable"}, {1 << 5, "Upper Non-Recoverable"}, {1 << 1, "Lower Critical"}, {1 << 4, "Upper Critical"},
-	{1 << 0, "Lower Non-Critical"}, {1 << 3, "Upper Non-Critical"},
+	{1 << 2, "Lower Non-Recoverable"},
+	{1 << 5, "Upper Non-Recoverable"},
+	{1 << 1, "Lower Critical"},
+	{1 << 4, "Upper Critical"},
+	{1 << 0, "Lower Non-Critical"},
+	{1 << 3, "Upper Non-Critical"},
 }
 
 // measured fills in a threshold sensor.
