@@ -213,6 +213,37 @@ func TestOneBus(t *testing.T) { // N2
 	}
 }
 
+// A PATCH of what places a node is made by its new owner (S6).
+func TestAPatchOfThePlaceIsMadeByTheNewOwner(t *testing.T) {
+	cs := three(t)
+	by := map[string]*Conductor{"c1": cs[0], "c2": cs[1], "c3": cs[2]}
+	if code, text := ask(t, cs[0], "POST", "/v1/nodes", `{"name":"n","driver":"ipmi","driver_info":{"ipmi_address":"192.0.2.1","ipmi_username":"u","ipmi_password":"p"}}`); code != 201 {
+		t.Fatalf("%d %s", code, text)
+	}
+	wrote := map[string]bool{}
+	for i := range 6 {
+		at := fmt.Sprintf("192.0.2.%d", 10+i)
+		if code, text := ask(t, cs[i%3], "PATCH", "/v1/nodes/n", `[{"op":"replace","path":"/driver_info/ipmi_address","value":"`+at+`"}]`); code != 200 {
+			t.Fatalf("%d %s", code, text)
+		}
+		if _, err := cs[0].store.ReadIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cs[0].store.Nodes(nil, func(n *node.Node) bool {
+			if owner := cs[0].placement.owner(n); n.Owner.Name != owner {
+				t.Errorf("at %s it was written by %s, its owner is %s", at, n.Owner.Name, owner)
+			}
+			wrote[n.Owner.Name] = true
+			owner := by[n.Owner.Name]
+			until(t, "its owner has it", func() bool { return owner.fleet.Len() == 1 && owned(cs...) == 1 })
+			return true
+		})
+	}
+	if len(wrote) < 2 {
+		t.Errorf("all six places are %v's: the test shows nothing", wrote)
+	}
+}
+
 func TestSettingsMustAgree(t *testing.T) { // L4
 	net := cluster.NewNetwork()
 	c1 := start(t, oneOf(t, net, "c1"))

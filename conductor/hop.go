@@ -47,12 +47,12 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		if !ok {
 			return h.fleet.Do(ctx, uuid, meta, m) // it words the refusal
 		}
-		to := h.place.owner(n)
+		to := h.place.owner(as(n, m))
 		if to == "" || to == h.place.self {
 			return h.fleet.Do(ctx, uuid, meta, m)
 		}
 		peer, _ := h.place.view.Load().Find(to)
-		value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0})
+		value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})
 		if !again {
 			return value, err
 		}
@@ -68,6 +68,15 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 	}
 	h.refused.Add(1)
 	return nil, h.unavailable(m, uuid, fmt.Sprintf("conductor %s, which should own the node, does not take requests: nothing was done, try again", last))
+}
+
+// as is a node as a request wants it to be: a PATCH of what places a node is checked and made by its new owner (S6).
+func as(n *node.Node, m node.Msg) *node.Node {
+	u, ok := m.(node.UpdateNode)
+	if !ok || n.Intent != nil || u.Want == nil || u.Want.ConductorGroup == n.ConductorGroup && u.Want.Driver == n.Driver && node.Endpoint(u.Want) == node.Endpoint(n) {
+		return n
+	}
+	return u.Want
 }
 
 func (h *hop) unavailable(m node.Msg, uuid, text string) error {
