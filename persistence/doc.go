@@ -18,7 +18,9 @@
 // the same state machine without a disk for tests and simulation. Package storetest is the suite that both pass.
 //
 // What is on disk: wal/ (the log), state-N/ (badger; CURRENT names the one in use), snapshots/, LOCK, key.check. Entries,
-// records and backups begin with a format version (L1); secrets are sealed before they enter the log (L3).
+// records and backups begin with a format version (L1); secrets are sealed before they enter the log (L3). Open reads all
+// of it before the libraries do, as they take what they can read for all that there is: logcheck.go and logmeta.go for
+// the log, statecheck.go for badger, snapshots.go.
 //
 // # Concurrency
 //
@@ -27,7 +29,8 @@
 //
 // # Failure
 //
-// *Conflict and *NotUnique are answers, not failures. ErrNoQuorum means not written. ErrUnknown means that the outcome
-// could not be found out: read before you try again. An fsync error ends the process at once, because a second fsync
-// may succeed without having written; what was acknowledged is in the log, and the next start reads it.
+// A damaged file is refused by its name (*Damage), as is a start without room or files. *Conflict and *NotUnique are answers,
+// not failures. ErrNoQuorum means not written. ErrUnknown means that the outcome could not be found out: read before you
+// try again. An fsync error ends the process at once, because a second fsync may succeed without having written; what was
+// acknowledged is in the log, and the next start reads it.
 package persistence

@@ -51,11 +51,20 @@ var errDamagedCheck = errors.New("it does not hold the check of a cluster key")
 
 // state returns the folder of the state in use and removes what a broken restore left beside it.
 func (d folder) state() (string, error) {
+	all, err := filepath.Glob(filepath.Join(string(d), "state-*"))
+	if err != nil {
+		return "", err
+	}
 	data, err := os.ReadFile(d.current())
 	name := strings.TrimSpace(string(data))
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && len(all) > 1:
+		return "", damaged(d.current(), "it is gone, and which of %d state folders counts is not known", len(all))
 	case errors.Is(err, fs.ErrNotExist):
 		name = "state-1"
+		if len(all) == 1 {
+			name = filepath.Base(all[0])
+		}
 		if err := writeFile(d.current(), []byte(name+"\n")); err != nil {
 			return "", err
 		}
@@ -63,10 +72,6 @@ func (d folder) state() (string, error) {
 		return "", fmt.Errorf("the state in use: %w", err)
 	case !strings.HasPrefix(name, "state-") || strings.ContainsAny(name, "/\\"):
 		return "", damaged(d.current(), "it says %q, wanted the name of a state folder", name)
-	}
-	all, err := filepath.Glob(filepath.Join(string(d), "state-*"))
-	if err != nil {
-		return "", err
 	}
 	if len(all) > 0 && !slices.Contains(all, filepath.Join(string(d), name)) {
 		return "", damaged(d.current(), "it names %s, which is not there, but %s is", name, filepath.Base(all[0]))

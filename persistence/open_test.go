@@ -459,3 +459,81 @@ func TestOutboxKeepsWhatWasSent(t *testing.T) {
 	confirm("nova", revs[14])
 	check(5, 2, revs[10])
 }
+
+// A process that dies while it takes over a snapshot leaves a log that ends before it: the log goes on behind the snapshot.
+func TestKilledBetweenSnapshotAndLog(t *testing.T) {
+	dir := t.TempDir()
+	s := openRaft(t, raftConfigIn(dir))
+	for i := range 20 {
+		putText(t, s, fmt.Sprint(i), "value")
+	}
+	if err := s.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	shutRaft(t, s)
+	w, err := openLog(folder(dir).wal(), quietRaft())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := w.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.DeleteRange(last-5, last), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		s = openRaft(t, raftConfigIn(dir))
+		if s.Len(KindSetting) != 20+round {
+			t.Fatalf("round %d: %d settings", round, s.Len(KindSetting))
+		}
+		putText(t, s, fmt.Sprint("after ", round), "value")
+		shutRaft(t, s)
+	}
+}
+
+// CURRENT that is gone or names another folder never costs the state that is there.
+func TestCurrent(t *testing.T) {
+	for name, c := range map[string]struct {
+		text  string // of CURRENT; "" = gone
+		extra string // another state folder
+		want  string // of the refusal; "" = it starts
+	}{
+		"gone":                  {"", "", ""},
+		"gone, two states":      {"", "state-2", "it is gone, and which of 2"},
+		"another":               {"state-3\n", "", "names state-3, which is not there, but state-1 is"},
+		"the rest of a restore": {"state-1\n", "state-2", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openRaft(t, raftConfigIn(dir))
+			putText(t, s, "a", "b")
+			shutRaft(t, s)
+			d := folder(dir)
+			err := os.WriteFile(d.current(), []byte(c.text), 0o600)
+			if c.text == "" {
+				err = os.Remove(d.current())
+			}
+			if c.extra != "" {
+				err = errors.Join(err, os.Mkdir(filepath.Join(dir, c.extra), 0o700))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err = Open(raftConfigIn(dir))
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), d.current()+" is damaged: ") || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("Open: %v", err)
+				}
+				if _, err := os.Stat(filepath.Join(dir, "state-1", manifestName)); err != nil {
+					t.Fatalf("the state was taken away: %v", err)
+				}
+				return
+			}
+			if err != nil || s.Len(KindSetting) != 1 {
+				t.Fatalf("Open: %v", err)
+			}
+			_ = s.Close()
+		})
+	}
+}

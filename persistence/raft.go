@@ -229,6 +229,10 @@ func (s *Raft) checkLog(snapshot uint64) error {
 	if first > applied+1 {
 		return damaged(s.dir.current(), "the log begins at %d, but the state ends at %d: part of the state is gone", first, applied)
 	}
+	if last > 0 && last < snapshot {
+		// A crash while a snapshot was taken over from the leader: what is before it would keep the log from going on.
+		return s.logs.DeleteRange(first, last)
+	}
 	if first > snapshot+1 {
 		return damaged(s.dir.snapshots(), "the log begins at %d, but the newest snapshot ends at %d: a snapshot is gone", first, snapshot)
 	}
