@@ -5,6 +5,7 @@ package test
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -69,5 +70,79 @@ func TestRelease(t *testing.T) { // S13
 	}
 	if found != 1 {
 		t.Errorf("%d audit lines of the release, wanted 1", found)
+	}
+}
+
+// TestReleaseOutlivesKill9: a release whose conductor dies in the middle ends by itself after the restart.
+func TestReleaseOutlivesKill9(t *testing.T) { // S13
+	t.Parallel()
+	f := newFarm(t, 1)
+	s := newSite(t, "--ipmi-min-command-interval", "0", "--sync-power-state-interval", "0")
+	s.enroll("n1", f.driverInfo(0))
+	f.put(0, map[string]any{"latency": "30s"})
+	s.power("n1", "power on")
+	answer := make(chan error, 1)
+	go func() {
+		_, _, err := s.try("POST", "/v1/x/nodes/n1/release", map[string]any{"force": true})
+		answer <- err
+	}()
+	until(t, "the claim", func() bool { return strings.Contains(s.p.out.String(), "operation is being released by force") })
+	s.p.kill()
+	<-answer
+	sent := len(f.commands(0))
+	s.start()
+	n := s.await("n1", map[string]any{"reservation": nil, "target_power_state": nil})
+	if e, _ := n["last_error"].(string); !strings.Contains(e, "released by force") || n["power_state"] != "power off" {
+		t.Errorf("after the restart: last_error %q, power_state %v", e, n["power_state"])
+	}
+	if got := f.commands(0); len(got) != sent {
+		t.Errorf("commands after the restart: %v", got[sent:])
+	}
+}
+
+// TestARequestOutlivesKill9: a caller's own id is in the end of what it began, though another process tells it.
+func TestARequestOutlivesKill9(t *testing.T) {
+	t.Parallel()
+	const id = "req-01234567-89ab-cdef-0123-456789abcdef"
+	f := newFarm(t, 1)
+	s := newSite(t, "--ipmi-min-command-interval", "0", "--sync-power-state-interval", "0")
+	s.enroll("n1", f.driverInfo(0))
+	f.put(0, map[string]any{"latency": "400ms"})
+	q, err := http.NewRequest("PUT", s.api+"/v1/nodes/n1/states/power", strings.NewReader(`{"target":"power on"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("X-OpenStack-Ironic-API-Version", "1.80")
+	q.Header.Set("X-Openstack-Request-Id", id)
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = r.Body.Close(); r.StatusCode != http.StatusAccepted {
+		t.Fatal(r.Status)
+	}
+	s.p.kill()
+	f.put(0, map[string]any{"latency": "0s"})
+	s.start()
+	s.await("n1", map[string]any{"power_state": "power on", "reservation": nil})
+	r, err = http.Get(s.api + "/v1/x/notifications?from=oldest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range []string{"node.power_set.start", "node.power_set.end"} {
+		found := 0
+		for line := range strings.Lines(string(b)) {
+			if strings.Contains(line, event) && strings.Contains(line, `_context_request_id`) && strings.Contains(line, id) {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("%d events %s with the caller's id, wanted 1, in %s", found, event, b)
+		}
 	}
 }

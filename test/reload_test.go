@@ -29,10 +29,10 @@ func TestSIGHUPTakesWhatCanChange(t *testing.T) {
 		until(t, "the log to say "+text, func() bool { return strings.Contains(s.p.out.String(), text) })
 	}
 
-	write("log_level: debug\napi.max_limit: 77\n")
+	write("log_level: debug\noutbox_max_mb: 77\n")
 	s.p.signal(syscall.SIGHUP)
 	says(`"msg":"reloaded","changed":"log_level"`)
-	says(`"settings":"api.max_limit"`)
+	says(`"settings":"outbox_max_mb"`)
 
 	write("log_level: warning-ish\n")
 	s.p.signal(syscall.SIGHUP)
@@ -47,6 +47,45 @@ func TestSIGHUPTakesWhatCanChange(t *testing.T) {
 	write("log_level: info\n")
 	s.p.signal(syscall.SIGHUP)
 	until(t, "a second reload", func() bool { return strings.Count(s.p.out.String(), `"msg":"reloaded"`) == 2 })
+}
+
+// TestSIGHUPTakesThePowerSync: the sweep turns at its new speed, believes the machines and pages as it was told, without a
+// restart; what wants one is named.
+func TestSIGHUPTakesThePowerSync(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "f.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("sync_power_state_interval: 0\nipmi.min_command_interval: 0\n")
+	f := newFarm(t, 2)
+	s := newSite(t, "--config", file)
+	s.enroll("n1", f.driverInfo(0))
+	s.enroll("n2", f.driverInfo(1))
+	s.power("n1", "power on")
+	s.await("n1", map[string]any{"power_state": "power on", "reservation": nil})
+	f.put(0, map[string]any{"power": "off"})
+	if at := s.metric("conductor_power_sync_total"); at != 0 {
+		t.Errorf("%v readings without a power sync", at)
+	}
+
+	write("sync_power_state_interval: 1\nforce_power_state_during_sync: false\nipmi.min_command_interval: 9\napi: {max_limit: 1, idle_timeout: 9}\n")
+	s.p.signal(syscall.SIGHUP)
+	s.await("n1", map[string]any{"power_state": "power off", "reservation": nil})
+	for _, text := range []string{`"changed":"api.max_limit, sync_power_state_interval, force_power_state_during_sync"`, `"settings":"api.idle_timeout, ipmi.min_command_interval"`} {
+		until(t, "the log to say "+text, func() bool { return strings.Contains(s.p.out.String(), text) })
+	}
+	if _, doc := s.call("GET", "/v1/nodes", nil); len(doc["nodes"].([]any)) != 1 {
+		t.Errorf("a page after the reload: %v", doc)
+	}
+
+	write("sync_power_state_interval: 0\nipmi.min_command_interval: 0\napi.max_connections: 999999999\n")
+	s.p.signal(syscall.SIGHUP)
+	until(t, "the refusal", func() bool { return strings.Contains(s.p.out.String(), "api.max_connections is 999999999") })
+	before := s.metric("conductor_power_sync_total")
+	until(t, "the sweep to go on", func() bool { return s.metric("conductor_power_sync_total") > before })
 }
 
 func TestSystemdIsTold(t *testing.T) {
