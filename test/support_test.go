@@ -132,7 +132,10 @@ func TestSupportBundle(t *testing.T) { // L3
 		t.Fatal(err)
 	}
 
-	lines := []string{s.p.out.String() + `{"level":"INFO","msg":"a line to be kept"}`}
+	until(t, "the audit line and the failure of NATS in the log", func() bool {
+		return strings.Contains(s.p.out.String(), `"msg":"audit"`) && strings.Contains(s.p.out.String(), "notifications wait")
+	})
+	lines := []string{s.p.out.String() + "\n" + `{"level":"INFO","msg":"a line to be kept"}`}
 	for what, x := range secrets { // those that can be known, in the middle of anything
 		if strings.Contains(what, "BMC") || strings.Contains(what, "log line") {
 			continue
