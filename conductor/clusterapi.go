@@ -273,8 +273,11 @@ func (o overview) SetState(_ context.Context, state string) error {
 	case c.stopping.Load():
 		return conflict("Conductor %s is ending: it hands its nodes over already.", c.cfg.Name)
 	}
+	self := c.membership.Self()
+	if state == httpapi.StateCordoned && self.Draining {
+		return conflict("Conductor %s is draining, so it takes nothing new already. Uncordon it first if it is to keep nodes.", c.cfg.Name)
+	}
 	if state == httpapi.StateDraining {
-		self := c.membership.Self()
 		if !slices.ContainsFunc(c.membership.View().Members, func(m cluster.Member) bool {
 			return m.Name != self.Name && m.Group == self.Group && !m.Draining && !m.Cordoned && !m.Cut
 		}) {

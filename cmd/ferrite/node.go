@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ferrite/client"
 	"ferrite/internal/hostrange"
@@ -44,12 +45,16 @@ func newNode() *cobra.Command {
 			"  ferrite node power on 'r[01-10]n[01-20]' --wait\n"+
 			"  ferrite node show r07n09",
 		newNodeList(a), newNodeShow(a), newNodePower(a), newNodeProvision(a), newNodeMaintenance(a), newNodeRelease(a))
-	f := c.PersistentFlags()
+	a.bind(c.PersistentFlags())
+	return c
+}
+
+// bind adds the flags.
+func (a *apiFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&a.url, "api", cmp.Or(os.Getenv("FERRITE_API"), "http://127.0.0.1:6385"), "where the API is")
 	f.StringVar(&a.user, "user", os.Getenv("FERRITE_API_USER"), "user for http_basic")
 	f.StringVar(&a.passwordFile, "password-file", "", "file that holds its password")
 	f.StringVar(&a.ca, "ca-file", os.Getenv("FERRITE_API_CA"), "PEM file of the certificate authorities to trust instead of the system's")
-	return c
 }
 
 // client is a client of the API as flags and environment say.
