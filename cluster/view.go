@@ -18,6 +18,7 @@ type Member struct {
 	Draining    bool   `json:"d,omitempty"` // gets nothing new and hands over what it has
 	Cordoned    bool   `json:"c,omitempty"` // gets nothing new and keeps what it has
 	Cut         bool   `json:"x,omitempty"` // has no contact to the log's leader: what it holds may be claimed (S7)
+	Joining     bool   `json:"j,omitempty"` // is not part of the log yet, or takes no requests yet: it owns nothing
 	Fresh       bool   `json:"f,omitempty"` // its data folder has no log yet
 	Expect      int    `json:"e,omitempty"` // members it waits for before a new log begins
 	Gossip      string `json:"-"`           // where it gossips, host:port; as seen, not as said
@@ -53,13 +54,13 @@ func NewView(seq uint64, members []Member) *View {
 }
 
 // Owner is who should own a key among the members of a group: the one whose name and the key hash highest. Draining
-// members own nothing. false = the group has nobody.
+// members own nothing, nor do joining ones. false = the group has nobody.
 func (v *View) Owner(key, group string) (Member, bool) {
 	h := xxhash.Sum64String(key)
 	best, at := uint64(0), -1
 	for i := range v.Members {
 		m := &v.Members[i]
-		if m.Draining || m.Cordoned || m.Cut || m.Group != group {
+		if m.Joining || m.Draining || m.Cordoned || m.Cut || m.Group != group {
 			continue
 		}
 		if w := mix(h ^ v.seeds[i]); at < 0 || w > best { // equal: the first name, on every member

@@ -133,6 +133,11 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return err
 	}
+	if c.membership != nil { // from here on the others may send it requests
+		if err := c.membership.Update(func(m *cluster.Member) { m.Joining = false }); err != nil {
+			c.log.Debug("gossip", "error", err)
+		}
+	}
 	return c.profile()
 }
 

@@ -89,7 +89,7 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	}
 	m := cluster.Member{
 		Name: c.cfg.Name, Incarnation: c.incarnation, Group: strings.ToLower(c.cfg.Group), API: c.advertisedAPI(),
-		Raft: c.reach(raft.Addr().String()), Remote: c.transport.Addr(), Fresh: fresh, Expect: x.Expect, Version: c.cfg.Version,
+		Raft: c.reach(raft.Addr().String()), Remote: c.transport.Addr(), Joining: true, Fresh: fresh, Expect: x.Expect, Version: c.cfg.Version,
 	}
 	c.membership, err = cluster.Join(cluster.Config{
 		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Key: secret, Label: "ferrite", Logger: c.log,
