@@ -208,8 +208,10 @@ func TestOpenIPMI(t *testing.T) {
 	t.Run("sessions are closed", func(t *testing.T) {
 		// It has few session slots: opening and closing more often than that works only if Close Session does.
 		o, _, n := start(t)
+		cfg := quick()
+		cfg.Timeouts = []time.Duration{time.Second, time.Second, 2 * time.Second} // on a busy machine
 		for range 80 {
-			e := engine(t, quick())
+			e := engine(t, cfg)
 			if _, err := e.Driver().Power.PowerState(t.Context(), n); err != nil {
 				t.Fatal(err)
 			}
