@@ -96,6 +96,7 @@ func (e *examination) figures() {
 		e.add(areaConductor.Warn("settings", fmt.Sprintf("the conductor is %q, by these settings it would be %q", name, e.cfg.Name), "the settings of the conductor that runs", "give doctor the same --config, flags and environment"))
 	}
 	e.backlog()
+	e.replica()
 	for _, r := range figureRows {
 		if n := m.Count(r.series); n > 0 {
 			f := areaConductor.Warn(r.check, fmt.Sprintf(r.found, n), "none", r.do)
@@ -152,7 +153,32 @@ func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).String()
 }
 
-// readings times a read that the log's leader has confirmed: how far this replica is behind (R1).
+// replica looks at the log: who leads, how far this conductor's copy is behind, and how many may be lost.
+func (e *examination) replica() {
+	m := e.metrics
+	voters, known := m.Value("conductor_raft_voters")
+	if !known {
+		return // of an older version
+	}
+	lag, silence := m.Count("conductor_raft_lag_entries"), m.Count("conductor_raft_contact_age_seconds")
+	role := "follows"
+	if m.Count("conductor_raft_leader") == 1 {
+		role = "leads"
+	}
+	found := fmt.Sprintf("%s in term %d, %d entries behind, leader heard %d s ago; %d voters of %d members", role, m.Count("conductor_raft_term"), lag, silence, int(voters), m.Count("conductor_raft_members"))
+	switch {
+	case silence > 30:
+		e.add(areaConductor.Fail("replica", found, "a leader that is heard", "start the other conductors, or look at the network to them (raft_listen)"))
+	case lag > 10_000 || silence > 5:
+		e.add(areaConductor.Warn("replica", found, "a copy that keeps up with its leader", "look at the disk and at the network between conductors"))
+	case int(voters) == 2:
+		e.add(areaConductor.Warn("replica", found, "an odd number of voters: of two, none may be lost", "add a third conductor"))
+	default:
+		e.add(areaConductor.OK("replica", "%s", found))
+	}
+}
+
+// readings times a read that the log's leader has confirmed: what a client waits for at least (R1).
 func (e *examination) readings() {
 	began := time.Now()
 	status, body, err := e.api.get(e.ctx, "/v1/nodes?limit=1&fields=uuid")
