@@ -150,10 +150,13 @@ func TestOwnersAndEvict(t *testing.T) {
 	until(t, "the takeover is counted", func() bool {
 		for _, c := range cs[:2] {
 			_, m := get(t, c.APIURL()+"/metrics")
-			for _, want := range []string{"conductor_takeover_seconds_count 1\n", "conductor_members 2\n", "conductor_raft_voters 3\n", fmt.Sprintf("conductor_nodes_owned %d\n", c.fleet.Len())} {
+			for _, want := range []string{"conductor_takeover_seconds_count ", "conductor_members 2\n", "conductor_raft_voters 3\n", fmt.Sprintf("conductor_nodes_owned %d\n", c.fleet.Len())} {
 				if !strings.Contains(m, want) {
 					return false
 				}
+			}
+			if strings.Contains(m, "conductor_takeover_seconds_count 0\n") { // false alarms on a busy machine count too
+				return false
 			}
 		}
 		return true
@@ -162,7 +165,7 @@ func TestOwnersAndEvict(t *testing.T) {
 	if code, text := ask(t, cs[1], "DELETE", "/v1/x/cluster/members/c3", ""); code != 204 {
 		t.Fatalf("%d %s", code, text)
 	}
-	until(t, "two are left", func() bool { return roles(overviewOf(t, cs[0])) == "c1 alive voter, c2 alive voter" })
+	until(t, "two are left", func() bool { return roles(overviewOf(t, cs[0])) == "c1 alive voter, c2 alive non-voter" || roles(overviewOf(t, cs[0])) == "c1 alive non-voter, c2 alive voter" })
 	if _, ok := cs[0].store.Get(persistence.Key{Kind: persistence.KindConductor, ID: "c3"}); ok {
 		if _, err := cs[0].store.ReadIndex(t.Context()); err != nil {
 			t.Fatal(err)

@@ -252,12 +252,30 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	want := votersFor(len(namesIn(servers)))
 	switch {
 	case len(spare) > 0 && (voters < want || gone != ""):
-		if gone != "" && voters > want {
+		if gone == "" && voters > want { // an even number of voters survives no more than one less (L5)
+		for _, m := range servers {
+			if m.Suffrage == raft.Voter && m.ID != s.id && live[m.ID] {
+				s.log.Info("a conductor votes no more: fewer are left", "name", nameOf(m.ID))
+				s.membership(s.raft.DemoteVoter(m.ID, 0, 5*time.Second))
+				return
+			}
+		}
+	}
+	if gone != "" && voters > want {
 			break // the newcomer votes already
 		}
 		s.log.Info("a conductor votes from now on", "name", spare[0].Name)
 		s.membership(s.raft.AddVoter(raft.ServerID(spare[0].ID), raft.ServerAddress(spare[0].ID), 0, 5*time.Second))
 		return
+	}
+	if gone == "" && voters > want { // an even number of voters survives no more than one less (L5)
+		for _, m := range servers {
+			if m.Suffrage == raft.Voter && m.ID != s.id && live[m.ID] {
+				s.log.Info("a conductor votes no more: fewer are left", "name", nameOf(m.ID))
+				s.membership(s.raft.DemoteVoter(m.ID, 0, 5*time.Second))
+				return
+			}
+		}
 	}
 	if gone != "" && voters > want {
 		s.log.Info("a voter is gone, another one has taken its place", "id", gone)
