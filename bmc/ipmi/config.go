@@ -22,6 +22,16 @@ type Config struct {
 	ReceiveBuffer int
 	// Handshakes is how many sessions are opened a second at most; 0 = no limit.
 	Handshakes float64
+	// Rate is how many readings a second are begun at most, SubnetRate how many in one subnet (a /24 of IPv4 or a /64 of
+	// IPv6); 0 = no limit. A second's worth may come at once. Commands that somebody waits for count, and do not wait.
+	Rate, SubnetRate float64
+	// Portable leaves batches of datagrams aside, as on systems that have none.
+	Portable bool
+	// StartsFile is where New and Close keep account of starts and ends, so that a process that keeps dying does not fill
+	// the session tables of its BMCs; "" = no account.
+	StartsFile string
+	// Quirks are those of vendors, instead of the built-in ones: "VENDOR:QUIRK+QUIRK", or "VENDOR:none".
+	Quirks []string
 
 	// Timeouts are the waits for an answer: the first try waits Timeouts[0], and so on, each +-20 %. Their sum is how
 	// long a command that must not be repeated waits.
@@ -71,7 +81,12 @@ func (c Config) Validate() error {
 			return fmt.Errorf("an IPMI timeout is %s: wanted more than 0", t)
 		}
 	}
+	if _, err := vendorQuirks(c.Quirks); err != nil {
+		return err
+	}
 	switch {
+	case c.Rate < 0 || c.SubnetRate < 0 || c.Handshakes < 0:
+		return fmt.Errorf("an IPMI rate is below 0 (rate %g, subnet rate %g, handshakes %g): wanted 0 or more a second", c.Rate, c.SubnetRate, c.Handshakes)
 	case len(c.Timeouts) == 0:
 		return fmt.Errorf("the list of IPMI timeouts is empty: wanted at least one")
 	case c.Window < 1:

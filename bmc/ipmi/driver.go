@@ -29,7 +29,12 @@ func (e *Engine) Driver() *bmc.Driver {
 func newLogin(n, changed *node.Node) bool {
 	a, err := parseInfo(n)
 	b, berr := parseInfo(changed)
-	return err == nil && berr == nil && b.why == nil && a.String() == b.String() && a.who != b.who
+	if err != nil || berr != nil || b.why != nil || a.String() != b.String() {
+		return false
+	}
+	x, y := a.who.Value(), b.who.Value()
+	x.quirks, y.quirks = 0, 0
+	return x != y
 }
 
 // driver is the engine in the words of package bmc.
@@ -66,7 +71,7 @@ func (driver) ValidateManagement(n *node.Node) error {
 
 // key finds the node's BMC. Errors of driver_info are *node.Error; what cannot be commanded here is *bmc.Error.
 func (d driver) key(ctx context.Context, n *node.Node, name string) (recordKey, error) {
-	t, err := parseInfo(n)
+	t, err := d.e.target(n)
 	if err != nil {
 		return recordKey{}, err
 	}

@@ -24,6 +24,9 @@ type Engine struct {
 	seed  maphash.Seed
 	names *resolver
 
+	quirks map[string]quirk // by vendor
+	starts starts
+
 	sensors repositories // what BMCs have told of their sensors
 
 	mu     sync.Mutex // guards below
@@ -40,6 +43,14 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Logger = slog.Default()
 	}
 	e := &Engine{cfg: cfg, seed: maphash.MakeSeed(), names: newResolver()}
+	e.quirks, _ = vendorQuirks(cfg.Quirks) // Validate has seen them
+	var err error
+	if e.starts, err = begun(cfg.StartsFile, time.Now()); err != nil { // no reason not to start
+		cfg.Logger.Warn("starts cannot be counted: a process that keeps dying would fill the session tables of its BMCs", "error", err)
+	}
+	if !e.starts.from.IsZero() {
+		cfg.Logger.Warn("this conductor has died again and again: readings open no sessions with BMCs for a while, so that theirs do not run out", "until", e.starts.from.UTC())
+	}
 	for range cfg.shards() {
 		sh, err := e.begin(false, cfg.Handshakes/float64(cfg.shards()))
 		if err != nil {
@@ -52,11 +63,18 @@ func New(cfg Config) (*Engine, error) {
 
 // begin opens a socket and starts its shard.
 func (e *Engine) begin(six bool, rate float64) (*shard, error) {
-	sock, err := listen(six, e.cfg.ReceiveBuffer)
+	open := listen
+	if e.cfg.Portable {
+		open = listenPortable
+	}
+	sock, err := open(six, e.cfg.ReceiveBuffer)
 	if err != nil {
 		return nil, err
 	}
 	sh := newShard(&e.cfg, sock, rate)
+	if !e.starts.from.IsZero() {
+		sh.quiet = int64(e.starts.from.Sub(sh.start))
+	}
 	go sh.loop()
 	return sh, nil
 }
@@ -93,6 +111,9 @@ func (e *Engine) Close(ctx context.Context) error {
 			return fmt.Errorf("close BMC sessions: %w", ctx.Err())
 		}
 	}
+	if err := e.starts.end(); err != nil {
+		e.cfg.Logger.Warn("the end of this process cannot be noted: the next start may open its sessions later", "error", err)
+	}
 	return nil
 }
 
@@ -123,7 +144,7 @@ func (e *Engine) shard(a netip.AddrPort) (*shard, error) {
 func (sh *shard) recordLocked(k recordKey) *record {
 	r := sh.records[k]
 	if r == nil {
-		r = &record{recordKey: k}
+		r = &record{recordKey: k, net: sh.subnetLocked(k.addr.Addr())}
 		if who := k.who.Value(); who.suite != 0 {
 			r.flags |= flagProven
 		}

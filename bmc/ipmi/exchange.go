@@ -176,6 +176,8 @@ func (sh *shard) timer(r *record) {
 		sh.shakeTimer(r)
 	case pausing:
 		sh.command(r)
+	case probing:
+		sh.probeTimer(r)
 	case exchanging:
 		sh.exchangeTimer(r)
 	case queued, waiting, quarantined: // no timer of theirs is armed
@@ -225,6 +227,8 @@ func (sh *shard) packet(b []byte, from netip.AddrPort) {
 		} else {
 			why = sh.sessionPacket(b, h, from)
 		}
+	} else if why == dropVersion && b[4] == 0 {
+		why = sh.probePacket(b, from)
 	}
 	if why != accepted {
 		sh.stats.drops[why].Add(1)
@@ -245,11 +249,11 @@ func (sh *shard) sessionPacket(b []byte, h header, from netip.AddrPort) Reason {
 	if why != accepted {
 		return why
 	}
-	p, ok := parseReply(msg)
+	p, ok := parseReply(msg, r.who.Value().quirks&quirkNoChecksum != 0)
 	if !ok {
 		return dropMessage
 	}
-	r.lastUse = sh.now
+	r.lastUse, r.fails = sh.now, 0
 	// The stage is what tells an answer from a late duplicate: rqSeq only moves with the next command.
 	if netfn, cmd := r.outstanding(); r.stage != exchanging || p.netfn != netfn&0x3f|1 || p.cmd != cmd || p.rqSeq != r.sess.rqSeq {
 		return dropLate

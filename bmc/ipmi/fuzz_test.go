@@ -202,7 +202,7 @@ func FuzzResponse(f *testing.F) {
 		if v := vendor(data); v != strings.ToLower(v) || v == "unknown" {
 			t.Fatalf("%x names the vendor %q", data, v)
 		}
-		if r, ok := parseReply(data); ok && len(r.data) != len(data)-8 {
+		if r, ok := parseReply(data, false); ok && len(r.data) != len(data)-8 {
 			t.Fatalf("%x was read as the message %+v", data, r)
 		}
 		b.settled(s)

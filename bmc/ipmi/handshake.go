@@ -92,6 +92,9 @@ func (h *handshake) role() byte { return h.who.priv | 0x10 }
 func (h *handshake) begin(tag byte) {
 	h.phase, h.tag = phaseOpen, tag
 	p := []byte{tag, 0, 0, 0}
+	if h.who.quirks&quirkOpenPriv != 0 {
+		p[1] = h.who.priv
+	}
 	p = append(p, le32(h.own)...)
 	for kind, alg := range []byte{h.suite.auth, h.suite.integ, h.suite.conf} {
 		p = append(p, byte(kind), 0, 0, 8, alg, 0, 0, 0) //nolint:gosec // 0..2

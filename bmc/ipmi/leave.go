@@ -85,7 +85,8 @@ func (sh *shard) part(r *record) {
 	default:
 		sh.wheel.clear(r)
 		sh.endShake(r)
-		if r.stage == shaking || r.stage == exchanging || r.stage == pausing || r.stage == waiting {
+		sh.endProbe(r)
+		if r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing || r.stage == waiting {
 			sh.inflight--
 		}
 		r.stage = idle
@@ -134,12 +135,13 @@ func (sh *shard) left() bool {
 
 // quarantine takes a record that our code failed on out of service, and answers all who wait for it.
 func (sh *shard) quarantine(r *record) {
-	active := r.stage == shaking || r.stage == exchanging || r.stage == pausing || r.stage == waiting || r.cur != nil || r.asking != nil
+	active := r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing || r.stage == waiting || r.cur != nil || r.asking != nil
 	sh.wheel.clear(r)
 	for _, q := range []*queue{&sh.run, &sh.shakes} {
 		q.remove(r)
 	}
 	sh.endShake(r)
+	sh.endProbe(r)
 	r.stage, r.cause, r.heldTill = quarantined, errQuarantined, sh.now+int64(sh.cfg.AuthBackOff)
 	sh.forget(r)
 	if c := r.cur; c != nil {

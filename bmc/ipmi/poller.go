@@ -23,7 +23,7 @@ var _ bmc.Poller = poller{}
 
 // Prepare makes a handle. driver_info that is invalid or cannot be commanded is an error here, not at each Poll.
 func (p poller) Prepare(n *node.Node) (bmc.Handle, error) {
-	t, err := parseInfo(n)
+	t, err := p.e.target(n)
 	if err != nil {
 		return nil, err
 	}

@@ -20,5 +20,6 @@ var properties = map[string]string{
 	"ipmi_protocol_version":     "Version of the IPMI protocol; the default is \"2.0\". One of \"1.5\", \"2.0\". Optional.",
 	"ipmi_force_boot_device":    "Whether the boot device is set again each time the machine is switched on, for BMCs that forget it; the default is false. Optional.",
 	"ipmi_disable_boot_timeout": "Whether the BMC is told to keep the boot device for longer than 60 seconds; the default is the option [ipmi]disable_boot_timeout (true). Optional.",
+	"ipmi_quirks":               "What this BMC does unlike the standard, as names with commas between; the default is what its vendor's do ([ipmi]quirks). A name with + or - changes that, \"none\" takes it away. Optional.",
 	"ipmi_cipher_suite":         "Number of the cipher suite, 17 (AES-128 with SHA-256) or 3 (AES-128 with SHA-1); the default is to find out, 17 first. Optional.",
 }

@@ -27,6 +27,7 @@ const (
 	shaking                  // handshake outstanding
 	exchanging               // command outstanding: only then a reply is taken
 	pausing                  // the BMC said busy; the command goes out again when the timer fires
+	probing                  // a question outside of a session outstanding: does it live at all?
 	quarantined              // our code failed on it; it answers with an error
 )
 
@@ -52,6 +53,11 @@ type record struct {
 	slow   *call   // calls that give way to everything else, in order
 	cur    *call   // the outstanding command is this call's; nil = a reading for asking
 
+	net  *bucket // of its subnet, nil = no limit
+	turn int64   // when its next reading may begin, as the buckets have it; 0 = not asked yet
+
+	fails    uint8 // jobs in a row that got no answer at all
+	probe    byte  // rqSeq of the probe that is outstanding or was last
 	lastUse  int64 // when the BMC last proved that the session lives (shard time)
 	heldTill int64 // no login before: cause says why
 	cause    error
@@ -72,6 +78,7 @@ const (
 	flagLogged                     // a refused login was logged
 	flagProven                     // suite is known to work
 	flagAnonymous                  // made by a blocking call, without a handle
+	flagBrief                      // asked less often than sessions live: each reading ends its session
 )
 
 func (r *record) has(f flag) bool { return r.flags&f != 0 }

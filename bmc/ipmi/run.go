@@ -88,8 +88,15 @@ func (sh *shard) begin(r *record) {
 	if r.cur == nil && r.reads != nil {
 		r.cur, r.reads = r.reads, r.reads.next
 	}
-	if r.cur == nil && r.polls == nil && r.slow != nil {
+	if r.cur == nil && r.polls == nil && r.slow != nil && sh.wait(r) <= 0 {
 		r.cur, r.slow = r.slow, r.slow.next
+	}
+	if wait := sh.wait(r); wait > 0 {
+		if pause > 0 {
+			wait = min(wait, pause)
+		}
+		sh.wheel.set(r, sh.now, wait)
+		return
 	}
 	switch {
 	case r.cur != nil:
@@ -147,12 +154,20 @@ func (sh *shard) paceFrom(r *record) {
 
 // proceed goes on with the job: session first, then the command.
 func (sh *shard) proceed(r *record) {
-	if r.sess != nil && sh.now-r.lastUse > int64(sh.cfg.SessionIdle) {
+	stale := r.lastUse != 0 && sh.now-r.lastUse > int64(sh.cfg.SessionIdle)
+	if stale {
 		sh.dropSession(r)
+	}
+	if r.cur == nil && !r.has(flagFresh) {
+		if r.flags &^= flagBrief; stale {
+			r.flags |= flagBrief
+		}
 	}
 	switch {
 	case r.sess != nil:
 		sh.command(r)
+	case sh.doubtful(r):
+		sh.startProbe(r)
 	case sh.shakes.head == nil && sh.token():
 		sh.startShake(r)
 	default:
@@ -164,6 +179,7 @@ func (sh *shard) proceed(r *record) {
 // endJob ends the job, a call's with its outcome, and frees the record for the next one.
 func (sh *shard) endJob(r *record, o outcome) {
 	sh.wheel.clear(r)
+	reading := r.cur == nil
 	if c := r.cur; c != nil {
 		if c.mutating && c.state.Load() == callSent {
 			sh.paceFrom(r)
@@ -181,6 +197,8 @@ func (sh *shard) endJob(r *record, o outcome) {
 		sh.want(r, false)
 	case r.flags&(flagReleased|flagAnonymous) != 0:
 		sh.settle(r)
+	case reading && r.has(flagBrief): // the session would be gone before the next reading
+		sh.dropSession(r)
 	}
 }
 
@@ -234,5 +252,9 @@ func (sh *shard) hold(r *record) {
 
 // unanswered is the error of a BMC that gave no answer which could be believed.
 func (sh *shard) unanswered(r *record, what string) error {
-	return fmt.Errorf("no answer to %s after %d tries%s", what, r.try, sh.suspects.take(r.addr))
+	nonsense := sh.suspects.take(r.addr)
+	if r.fails++; nonsense != "" { // it talks
+		r.fails = 0
+	}
+	return fmt.Errorf("no answer to %s after %d tries%s", what, r.try, nonsense)
 }

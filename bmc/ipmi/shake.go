@@ -15,6 +15,9 @@ import (
 func (sh *shard) startShake(r *record) {
 	who := r.who.Value()
 	s := suites[who.suite]
+	if s == nil && who.quirks&quirkSuite3 != 0 {
+		s = suites[3]
+	}
 	if s == nil {
 		s = sh.order[min(int(r.suite), len(sh.order)-1)]
 	}
@@ -110,7 +113,8 @@ func (sh *shard) endShake(r *record) {
 // opened goes on in the new session.
 func (sh *shard) opened(r *record, s *session) {
 	sh.endShake(r)
-	r.sess, r.lastUse = s, sh.now
+	r.sess, r.lastUse, r.fails = s, sh.now, 0
+	s.loose = r.who.Value().quirks&quirkPadZero != 0
 	s.priv = min(privUser, r.who.Value().priv)
 	sh.stats.sessions.Add(1)
 	if r.has(flagLogged) {
@@ -129,7 +133,7 @@ func (sh *shard) opened(r *record, s *session) {
 
 // shakeFailed decides what follows a handshake that failed.
 func (sh *shard) shakeFailed(r *record, err error) {
-	auto := r.who.Value().suite == 0
+	auto := r.who.Value().suite == 0 && r.who.Value().quirks&quirkSuite3 == 0
 	switch {
 	case sh.leaving:
 		sh.gone(r)

@@ -152,6 +152,7 @@ func TestSuiteFallsBackAndIsRemembered(t *testing.T) {
 		t.Fatal("still shaking hands")
 	}
 	b.wire.sent = nil
+	p.r.fails = 0 // as if it had answered a probe
 	p.poll()
 	b.refuse(p.r, payloadOpenResponse, 0x11)
 	if p.r.hs == nil && p.r.stage != idle {

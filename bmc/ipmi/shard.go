@@ -50,7 +50,12 @@ type shard struct {
 	leaving  bool    // Close was called
 	leaveBy  int64
 
+	all     *bucket                    // of the whole shard
+	probing map[netip.AddrPort]*record // probes under way
+	quiet   int64                      // no session is opened for readings before
+
 	mu       sync.Mutex // guards below
+	nets     map[netip.Prefix]*bucket
 	inbox    []request
 	records  map[recordKey]*record
 	paced    map[netip.AddrPort]int64 // when the last mutating command to a BMC ended
@@ -64,7 +69,8 @@ func newShard(cfg *Config, sock transport, rate float64) *shard {
 	sh := &shard{
 		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, window: cfg.Window, start: time.Now(), sock: sock,
 		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
-		rng:     rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
+		rng: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
+		all: newBucket(cfg.Rate / float64(cfg.shards())), probing: map[netip.AddrPort]*record{}, nets: map[netip.Prefix]*bucket{},
 		shaking: map[netip.AddrPort]*record{}, records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
 	}
 	if room := sock.capacity() / packetWeight; room > 0 { // more answers at once than fit would be lost

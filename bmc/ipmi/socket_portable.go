@@ -1,8 +1,6 @@
 // Copyright 2026 The Ferrite Authors
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build !(linux && (amd64 || arm64 || riscv64))
-
 package ipmi
 
 import (
@@ -14,8 +12,9 @@ import (
 	"time"
 )
 
-// socket is the portable form: one system call a datagram, about a third more CPU.
-type socket struct {
+// portable is the form for every system: one system call a datagram, about a third more CPU. Where there are batches it
+// is chosen by Config.Portable.
+type portable struct {
 	udp  *net.UDPConn
 	in   [maxPacket]byte
 	n    int
@@ -23,23 +22,23 @@ type socket struct {
 	out  [maxPacket]byte
 }
 
-var _ transport = (*socket)(nil)
+var _ transport = (*portable)(nil)
 
-// listen opens a socket on any free port, for IPv6 or IPv4. buffer is the wish for the receive buffer in bytes.
-func listen(six bool, buffer int) (transport, error) {
+// listenPortable opens a socket on any free port, for IPv6 or IPv4. buffer is the wish for the receive buffer in bytes.
+func listenPortable(six bool, buffer int) (transport, error) {
 	u, err := net.ListenUDP(map[bool]string{true: "udp6", false: "udp4"}[six], nil)
 	if err != nil {
 		return nil, fmt.Errorf("open a UDP socket for IPMI: %w", err)
 	}
 	_ = u.SetReadBuffer(buffer)
-	return &socket{udp: u}, nil
+	return &portable{udp: u}, nil
 }
 
-func (s *socket) receive() (int, error) { return 0, nil }
+func (s *portable) receive() (int, error) { return 0, nil }
 
-func (s *socket) arm(t time.Time) { _ = s.udp.SetReadDeadline(t) }
+func (s *portable) arm(t time.Time) { _ = s.udp.SetReadDeadline(t) }
 
-func (s *socket) wait() (int, error) {
+func (s *portable) wait() (int, error) {
 	n, from, err := s.udp.ReadFromUDPAddrPort(s.in[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -53,16 +52,16 @@ func (s *socket) wait() (int, error) {
 	return 1, nil
 }
 
-func (s *socket) packet(int) ([]byte, netip.AddrPort) { return s.in[:s.n], s.from }
+func (s *portable) packet(int) ([]byte, netip.AddrPort) { return s.in[:s.n], s.from }
 
-func (s *socket) room() []byte { return s.out[:] }
+func (s *portable) room() []byte { return s.out[:] }
 
-func (s *socket) push(n int, to netip.AddrPort) { _, _ = s.udp.WriteToUDPAddrPort(s.out[:n], to) }
+func (s *portable) push(n int, to netip.AddrPort) { _, _ = s.udp.WriteToUDPAddrPort(s.out[:n], to) }
 
-func (s *socket) flush() {}
+func (s *portable) flush() {}
 
-func (s *socket) wake() { _ = s.udp.SetReadDeadline(past) }
+func (s *portable) wake() { _ = s.udp.SetReadDeadline(past) }
 
-func (s *socket) capacity() int { return 0 }
+func (s *portable) capacity() int { return 0 }
 
-func (s *socket) close() error { return s.udp.Close() }
+func (s *portable) close() error { return s.udp.Close() }

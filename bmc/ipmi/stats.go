@@ -16,6 +16,8 @@ type Stats struct {
 	Handshakes   uint64 // begun
 	Refused      uint64 // logins that a BMC refused
 	Retransmits  uint64
+	Probes       uint64 // questions outside of a session, to BMCs that had not answered
+	Paced        uint64 // readings that waited for their turn (Rate, SubnetRate)
 	Fenced       uint64 // mutating commands not sent for want of a live permit (S10)
 	Sent         uint64 // datagrams
 	Received     uint64 // datagrams
@@ -29,6 +31,7 @@ type Stats struct {
 type counters struct {
 	sessions, inflight                                        atomic.Int64
 	polls, failures, handshakes, refused, retransmits, fenced atomic.Uint64
+	probes, paced                                             atomic.Uint64
 	sent, received, panics, socketErrors                      atomic.Uint64
 	drops                                                     [reasons]atomic.Uint64
 }
@@ -45,6 +48,8 @@ func (e *Engine) Stats() Stats {
 		s.Handshakes += c.handshakes.Load()
 		s.Refused += c.refused.Load()
 		s.Retransmits += c.retransmits.Load()
+		s.Probes += c.probes.Load()
+		s.Paced += c.paced.Load()
 		s.Fenced += c.fenced.Load()
 		s.Sent += c.sent.Load()
 		s.Received += c.received.Load()

@@ -32,6 +32,7 @@ type login struct {
 	kg             string // raw bytes, "" = the password
 	priv           byte
 	suite          byte // 0 = find out
+	quirks         quirk
 }
 
 // target is where a node's BMC is and how to log in.
@@ -199,6 +200,9 @@ func parseInfo(n *node.Node) (target, error) {
 		if version == "1.5" {
 			return t, invalid(n, "ipmi_cipher_suite %s can not be used with ipmi_protocol_version 1.5: wanted 2.0.", cipher)
 		}
+	}
+	if who.quirks, err = nodeQuirks(n, builtIn); err != nil {
+		return t, err
 	}
 	t.why = t.unusable(&who, version, bridging, kg, given, number)
 	t.who = unique.Make(who)

@@ -130,8 +130,8 @@ func TestNotBuilt(t *testing.T) {
 
 func TestProperties(t *testing.T) {
 	p := engine(t, quick()).Driver().Properties
-	if len(p) != 16 {
-		t.Errorf("%d properties: wanted 16", len(p))
+	if len(p) != 17 {
+		t.Errorf("%d properties: wanted Ironic's 16 and ipmi_quirks", len(p))
 	}
 	for _, key := range strings.Fields("address password hex_kg_key port priv_level username bridging transit_channel transit_address target_channel target_address local_address protocol_version force_boot_device disable_boot_timeout cipher_suite") {
 		if text := p["ipmi_"+key]; !strings.Contains(text, "Required") && !strings.HasSuffix(text, "Optional.") {

@@ -16,7 +16,7 @@ func TestLayout(t *testing.T) {
 	if got, want := hex.EncodeToString(b[:n]), "2018c88104017a"; got != want {
 		t.Errorf("Get Device ID is %s: wanted %s", got, want)
 	}
-	r, ok := parseReply([]byte{0x81, 0x1c, 0x63, 0x20, 0x04, 0x01, 0x00, 0xaa, 0x31})
+	r, ok := parseReply([]byte{0x81, 0x1c, 0x63, 0x20, 0x04, 0x01, 0x00, 0xaa, 0x31}, false)
 	if !ok || r.netfn != 7 || r.cmd != 1 || r.rqSeq != 1 || r.code != 0 || !bytes.Equal(r.data, []byte{0xaa}) {
 		t.Errorf("reply is %+v, %v", r, ok)
 	}
