@@ -191,7 +191,7 @@ func printReport(w io.Writer, r doctorReport) error {
 			if i > 0 {
 				status, name = "", ""
 			}
-			fmt.Fprintf(&b, "%s%s  %-*s  %s\n", colour.paint(statusColour[doctor.Status(status)], status), strings.Repeat(" ", 6-len(status)), check, name, part)
+			fmt.Fprintf(&b, "%s%s  %-*s  %s\n", colour.paint(statusColour[doctor.Status(status)], status), strings.Repeat(" ", 6-len(status)), check, name, strings.TrimRight(part, " "))
 		}
 	}
 	fmt.Fprintf(&b, "ferrite %s on %s, %s, %s %s/%s\n\n", r.Version, cmp.Or(r.Host, "this machine"), r.At.Format(time.RFC3339), runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -165,7 +165,7 @@ func (e *examination) replica() {
 	if m.Count("conductor_raft_leader") == 1 {
 		role = "leads"
 	}
-	found := fmt.Sprintf("%s in term %d, %d entries behind, leader heard %d s ago; %d voters of %d members", role, m.Count("conductor_raft_term"), lag, silence, int(voters), m.Count("conductor_raft_members"))
+	found := fmt.Sprintf("%s in term %d, %d entries behind, leader heard %d s ago; %d of %d members vote", role, m.Count("conductor_raft_term"), lag, silence, int(voters), m.Count("conductor_raft_members"))
 	switch {
 	case silence > 30:
 		e.add(areaConductor.Fail("replica", found, "a leader that is heard", "start the other conductors, or look at the network to them (raft_listen)"))

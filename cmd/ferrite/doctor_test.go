@@ -82,7 +82,7 @@ func TestDoctorJudges(t *testing.T) {
 		{"logins", ward{metrics: "conductor_bmc_logins_refused_total 3\n"}, "conductor: logins", doctor.Warn, "3 logins"},
 		{"a full disk", ward{metrics: "conductor_disk_low 1\n"}, "conductor: disk", doctor.Fail, "refused"},
 		{"old power states", ward{metrics: "conductor_power_age_seconds_bucket{le=\"300\"} 5\nconductor_power_age_seconds_bucket{le=\"900\"} 10\nconductor_power_age_seconds_bucket{le=\"+Inf\"} 10\n"}, "conductor: power sync", doctor.Warn, "5 minutes"},
-		{"a replica", ward{metrics: "conductor_raft_voters 3\nconductor_raft_members 4\nconductor_raft_term 7\n"}, "conductor: replica", doctor.OK, "follows in term 7, 0 entries behind, leader heard 0 s ago; 3 voters of 4"},
+		{"a replica", ward{metrics: "conductor_raft_voters 3\nconductor_raft_members 4\nconductor_raft_term 7\n"}, "conductor: replica", doctor.OK, "follows in term 7, 0 entries behind, leader heard 0 s ago; 3 of 4 members vote"},
 		{"a leader", ward{metrics: "conductor_raft_voters 2\nconductor_raft_leader 1\n"}, "conductor: replica", doctor.Warn, "leads"},
 		{"a replica behind", ward{metrics: "conductor_raft_voters 3\nconductor_raft_lag_entries 10001\n"}, "conductor: replica", doctor.Warn, "10001 entries behind"},
 		{"a silent leader", ward{metrics: "conductor_raft_voters 3\nconductor_raft_contact_age_seconds 31\n"}, "conductor: replica", doctor.Fail, "31 s ago"},
