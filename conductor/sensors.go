@@ -88,7 +88,7 @@ func (c *Conductor) collect() error {
 // run makes a round each interval until ctx ends.
 func (s *sensors) run(ctx context.Context) error {
 	if s.out != nil {
-		defer s.out.Close()
+		defer context.AfterFunc(ctx, s.out.Close)() // at once, whoever is sending
 	}
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
@@ -213,7 +213,7 @@ func (s *sensors) one(ctx context.Context, n *node.Node) {
 	case err != nil:
 		s.c.log.Error("sensor data cannot be encoded", "node", n.UUID, "error", err)
 	case s.out == nil:
-	case s.out.Send(ctx, packets):
+	case s.out.Send(packets):
 		s.sent.Add(1)
 	default:
 		s.unsent.Add(1)

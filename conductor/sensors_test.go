@@ -184,6 +184,12 @@ func TestSensorData(t *testing.T) {
 	if _, metrics := get(t, r.c.APIURL()+"/metrics"); !strings.Contains(metrics, "conductor_sensor_published_total 1\n") || !strings.Contains(metrics, "conductor_sensor_nodes_total 1\n") {
 		t.Error("/metrics does not count one node that was read and one message")
 	}
+	// The next round is told over the same connection.
+	r.bmcs.BMC(0).Change(5, func(s *sim.Sensor) { s.Raw = 25 })
+	r.c.sensors.round(t.Context())
+	if _, doc := r.message(); within(doc, "payload", "payload", "Temperature", "Inlet Temp (0x5)", "Sensor Reading") != "25 (+/- 1) degrees C" || r.c.sensors.unsent.Load() != 0 {
+		t.Errorf("the second round told %v, %d messages were not sent", within(doc, "payload", "payload", "Temperature"), r.c.sensors.unsent.Load())
+	}
 	// A machine that is gone is no more told of, and one that answers no more loses its old values.
 	r.bmcs.BMC(0).SetDead(true)
 	r.c.sensors.round(t.Context())

@@ -6,6 +6,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -116,7 +117,9 @@ const casualPause = 15 * time.Second
 // Casual sends packets that are in no log: at most once, and not at all for a while after NATS did not take one. It may be
 // used from any goroutine.
 type Casual struct {
-	log *slog.Logger
+	log  *slog.Logger
+	life context.Context // of the connection: it outlives the caller who happened to make it
+	end  context.CancelFunc
 
 	mu    sync.Mutex // guards below
 	bus   Bus
@@ -124,37 +127,51 @@ type Casual struct {
 }
 
 // NewCasual sends over a bus that nobody else uses.
-func NewCasual(bus Bus, log *slog.Logger) *Casual { return &Casual{bus: bus, log: log} }
-
-// Send reports whether NATS has taken all packets.
-func (c *Casual) Send(ctx context.Context, packets []Packet) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if time.Now().Before(c.until) {
-		return false
-	}
-	for _, p := range packets {
-		if err := c.bus.Publish(ctx, p); err != nil {
-			return c.failed(ctx, p, err)
-		}
-	}
-	if err := c.bus.Confirm(ctx); err != nil {
-		return c.failed(ctx, packets[len(packets)-1], err)
-	}
-	return true
+func NewCasual(bus Bus, log *slog.Logger) *Casual {
+	c := &Casual{bus: bus, log: log}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c
 }
 
-func (c *Casual) failed(ctx context.Context, p Packet, err error) bool {
-	c.bus.Reset()
-	if ctx.Err() == nil {
-		c.until = time.Now().Add(casualPause)
-		c.log.Warn("sensor data is not sent for a while: NATS does not take it", "subject", p.Subject, "bytes", len(p.Body), "pause", casualPause, "error", err)
+// Send reports whether NATS has taken the packets, which are of one message. A connection that has broken meanwhile is
+// made anew, once.
+func (c *Casual) Send(packets []Packet) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.until) || c.life.Err() != nil {
+		return false
 	}
+	var err error
+	for range 2 {
+		if err = c.send(packets); err == nil {
+			return true
+		}
+		c.bus.Reset()
+		if c.life.Err() != nil {
+			return false
+		}
+		if errors.Is(err, ErrRefused) { // this message, not NATS
+			c.log.Warn("sensor data was refused by NATS", "node", packets[0].Node, "bytes", len(packets[0].Body), "error", err)
+			return false
+		}
+	}
+	c.until = time.Now().Add(casualPause)
+	c.log.Warn("sensor data is not sent for a while: NATS does not take it", "pause", casualPause.String(), "error", err)
 	return false
 }
 
-// Close lets go of the connection.
+func (c *Casual) send(packets []Packet) error {
+	for _, p := range packets {
+		if err := c.bus.Publish(c.life, p); err != nil {
+			return err
+		}
+	}
+	return c.bus.Confirm(c.life)
+}
+
+// Close ends what is being sent and lets go of the connection.
 func (c *Casual) Close() {
+	c.end()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bus.Reset()

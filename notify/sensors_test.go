@@ -4,6 +4,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,20 +17,23 @@ import (
 	"ferrite/node"
 )
 
-// faulty is a bus that keeps what it takes.
+// faulty is a bus that keeps what it takes, and breaks a number of times.
 type faulty struct {
 	taken  []string
-	err    error
+	breaks int
+	err    error // how it breaks
 	resets int
 }
 
 func (f *faulty) Publish(_ context.Context, p Packet) error {
-	if f.err == nil {
-		f.taken = append(f.taken, p.Subject)
+	if f.breaks > 0 {
+		f.breaks--
+		return cmp.Or(f.err, errors.New("connection closed"))
 	}
-	return f.err
+	f.taken = append(f.taken, p.Subject)
+	return nil
 }
-func (f *faulty) Confirm(context.Context) error { return f.err }
+func (f *faulty) Confirm(context.Context) error { return nil }
 func (f *faulty) Reset()                        { f.resets++ }
 
 // TestSensorMessage: field for field as Ironic sends it (spec notifications.md section 5).
@@ -81,30 +85,35 @@ func TestSensorMessage(t *testing.T) {
 	}
 }
 
-// TestCasual: after a failure nothing is sent for a while, and nobody waits.
+// TestCasual: a broken connection is made anew once; after that nothing is sent for a while, and nobody waits.
 func TestCasual(t *testing.T) {
 	bus := &faulty{}
 	c := NewCasual(bus, slog.New(slog.DiscardHandler))
 	two := []Packet{{Subject: "a"}, {Subject: "b"}}
-	if !c.Send(t.Context(), two) || !slices.Equal(bus.taken, []string{"a", "b"}) {
+	if !c.Send(two) || !slices.Equal(bus.taken, []string{"a", "b"}) {
 		t.Fatalf("sent %q", bus.taken)
 	}
-	bus.err = errors.New("no server")
-	if c.Send(t.Context(), two) || bus.resets != 1 {
-		t.Errorf("a failure was taken for success, or the connection kept (%d resets)", bus.resets)
+	bus.breaks = 1
+	if !c.Send(two) || bus.resets != 1 || len(bus.taken) != 4 {
+		t.Errorf("a connection that broke: %q taken, %d made anew", bus.taken, bus.resets)
 	}
-	bus.err = nil
-	if c.Send(t.Context(), two) || len(bus.taken) != 2 {
+	bus.breaks = 2
+	if c.Send(two) || bus.resets != 3 {
+		t.Errorf("a NATS that is away was taken for one that is there (%d resets)", bus.resets)
+	}
+	if c.Send(two) || len(bus.taken) != 4 {
 		t.Errorf("it was sent again at once: %q", bus.taken)
 	}
 	c.until = time.Time{} // as if the pause were over
-	if !c.Send(t.Context(), two) || len(bus.taken) != 4 {
+	if !c.Send(two) || len(bus.taken) != 6 {
 		t.Errorf("after the pause it sent %q", bus.taken)
 	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	bus.err = gone.Err()
-	if c.Send(gone, two) || !c.until.IsZero() { // our own end is no failure of NATS
-		t.Error("our own end was taken for a failure of NATS")
+	bus.breaks, bus.err = 1, ErrRefused
+	if c.Send(two) || !c.until.IsZero() { // the next message may be a smaller one
+		t.Error("a message that NATS refused was sent, or stops the next one")
+	}
+	c.Close()
+	if c.Send(two) || len(bus.taken) != 6 {
+		t.Errorf("after the end it sent %q", bus.taken)
 	}
 }
