@@ -88,7 +88,8 @@ func (c *Conductor) collect() error {
 // run makes a round each interval until ctx ends.
 func (s *sensors) run(ctx context.Context) error {
 	if s.out != nil {
-		defer context.AfterFunc(ctx, s.out.Close)() // at once, whoever is sending
+		context.AfterFunc(ctx, s.out.Close) // at once, whoever is sending
+		defer s.out.Close()
 	}
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
