@@ -5,6 +5,7 @@ package persistence
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -15,6 +16,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -338,5 +341,66 @@ func TestKilledAtTheEndOfAFile(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Term and vote are written while the log goes from file to file, and a process is killed at any time: the table of files
+// always fits its sum.
+func TestKilledWhileTheTableChanges(t *testing.T) {
+	smallSegments(t, 8<<10)
+	dir := t.TempDir()
+	w, err := openLog(dir, quietRaft())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var both sync.WaitGroup
+	var entries atomic.Int64
+	both.Go(func() {
+		for i := range 300 {
+			if err := w.StoreLogs([]*raft.Log{{Index: uint64(i + 1), Term: 1, Data: bytes.Repeat([]byte("x"), 500)}}); err != nil {
+				t.Error(err)
+				return
+			}
+			entries.Store(int64(i + 1))
+		}
+	})
+	both.Go(func() {
+		for i := range 150 {
+			if err := w.SetUint64([]byte("CurrentTerm"), uint64(i)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	table, sum := filepath.Join(dir, walMetaName), filepath.Join(dir, walSumName)
+	for entries.Load() < 300 && !t.Failed() {
+		before, err1 := os.ReadFile(sum) // what a kill between two writes leaves: both files as they are, if neither changes meanwhile
+		data, err2 := os.ReadFile(table)
+		after, err3 := os.ReadFile(sum)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(before, after) || binary.BigEndian.Uint32(after[12:]) != 0 {
+			continue // in the middle of a change
+		}
+		copied := t.TempDir()
+		if err := errors.Join(os.WriteFile(filepath.Join(copied, walMetaName), data, 0o600), os.WriteFile(filepath.Join(copied, walSumName), after, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := (&metaStore{dir: copied}).check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	both.Wait()
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := os.ReadFile(sum)
+	if err != nil || binary.BigEndian.Uint32(note[8:]) != crc32.Checksum(data, castagnoli) || binary.BigEndian.Uint32(note[12:]) != 0 {
+		t.Fatalf("at the end: the note %x does not fit, %v", note, err)
 	}
 }

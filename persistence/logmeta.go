@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	wal "github.com/hashicorp/raft-wal"
@@ -46,6 +47,8 @@ type metaStore struct {
 	metadb.BoltMetaDB
 	dir  string
 	sums *os.File // nil = none yet
+
+	changing sync.Mutex // one change at a time: the log's files are changed by another goroutine than term and vote
 }
 
 const walSumName = "wal-meta.sum"
@@ -98,6 +101,8 @@ func (m *metaStore) Close() error {
 
 // change says first that the sum is no longer valid, and writes the new one afterwards.
 func (m *metaStore) change(fn func() error) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	if err := m.note(true); err != nil {
 		return err
 	}
