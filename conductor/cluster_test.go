@@ -20,15 +20,15 @@ import (
 	"ferrite/node"
 )
 
-// patience is how long anything may take before a test gives up on it.
-const patience = 60 * time.Second
+// testTime is how long anything may take before a test gives up on it.
+const testTime = 60 * time.Second
 
 // oneOf is the settings of one of several conductors in this process.
 func oneOf(t *testing.T, net *cluster.Network, name string, join ...string) Config {
 	t.Helper()
 	c := settings(t)
 	c.Name, c.Key = name, bytes.Repeat([]byte{5}, KeySize)
-	c.Cluster = &Cluster{Gossip: "127.0.0.1:0", Raft: "127.0.0.1:0", Remote: "127.0.0.1:0", Join: join, Expect: 1}
+	c.Cluster = &Cluster{Gossip: "127.0.0.1:0", Raft: "127.0.0.1:0", Remote: "127.0.0.1:0", Join: join, Expect: 1, Profile: "mid"}
 	c.Cluster.Transport = func(string) (cluster.Transport, error) { return net.Listen(name) }
 	return c
 }
@@ -43,7 +43,7 @@ func three(t *testing.T) []*Conductor {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testTime); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)
 		}
@@ -190,7 +190,7 @@ func TestOneBus(t *testing.T) { // N2
 			t.Fatalf("%d %s", code, text)
 		}
 	}
-	end := time.After(patience)
+	end := time.After(testTime)
 	for missing := true; missing; {
 		missing = false
 		for i := range 10 {

@@ -105,8 +105,13 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
 	return &persistence.Net{
 		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: ctx.Done(), Version: c.cfg.Version,
+		Patience: patience[x.Profile],
 	}, nil
 }
+
+// patience is how long the log's members bear the silence of its leader: as long as the gossip's profile takes pauses for
+// nothing.
+var patience = map[string]time.Duration{"": 500 * time.Millisecond, "fast": 500 * time.Millisecond, "mid": time.Second, "lan": 1500 * time.Millisecond}
 
 // reach is an address as others reach it.
 func (c *Conductor) reach(addr string) string {
