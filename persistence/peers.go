@@ -302,8 +302,31 @@ func (s *Raft) membership(f raft.IndexFuture) {
 	}
 }
 
-// Evict takes a member out of the log for good.
+// errNoMember says that a name is not among the log's members.
+var errNoMember = errors.New("is not a member of the log")
+
+// Evict takes a member out of the log for good. An election on the way is waited for.
 func (s *Raft) Evict(ctx context.Context, name string) error {
+	end := time.Now().Add(leaderWait)
+	for try := 0; ; try++ {
+		err := s.evict(ctx, name)
+		again := false
+		for _, passing := range []error{errNotLeader, errLost, raft.ErrNotLeader, raft.ErrLeadershipLost, raft.ErrLeadershipTransferInProgress} {
+			again = again || errors.Is(err, passing)
+		}
+		switch {
+		case try > 0 && errors.Is(err, errNoMember): // the try before has done it
+			return nil
+		case !again:
+			return err
+		case time.Now().After(end) || ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", ErrNoQuorum, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (s *Raft) evict(ctx context.Context, name string) error {
 	if s.port == nil || s.leading() {
 		return s.evictHere(name)
 	}
@@ -336,7 +359,7 @@ func (s *Raft) evictHere(name string) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("conductor %s is not a member of the log", name)
+		return fmt.Errorf("conductor %s %w", name, errNoMember)
 	}
 	return nil
 }
