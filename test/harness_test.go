@@ -171,6 +171,7 @@ type site struct {
 	args []string
 	bin  string   // build of ferrite; "" = the one under test
 	env  []string // more environment of it
+	in   []string // command that runs it somewhere else
 	p    *process
 }
 
@@ -185,15 +186,7 @@ func newSite(t *testing.T, args ...string) *site {
 
 func (s *site) start() {
 	s.t.Helper()
-	args := append([]string{"serve", "--name", "c1", "--data-dir", s.dir, "--api-listen", strings.TrimPrefix(s.api, "http://"), "--notification-level", "info"}, s.args...)
-	if !slices.Contains(args, "--nats-url") {
-		args = append(args, "--nats-listen", s.nats)
-	}
-	bin := s.bin
-	if bin == "" {
-		bin = binary
-	}
-	s.p = runAs(s.t, bin, s.env, args...)
+	s.launch()
 	until(s.t, "the API to be ready", func() bool {
 		select {
 		case <-s.p.done:
@@ -207,6 +200,23 @@ func (s *site) start() {
 		_ = r.Body.Close()
 		return r.StatusCode == http.StatusOK
 	})
+}
+
+// launch starts the process and waits for nothing.
+func (s *site) launch() {
+	s.t.Helper()
+	args := append([]string{"serve", "--name", "c1", "--data-dir", s.dir, "--api-listen", strings.TrimPrefix(s.api, "http://"), "--notification-level", "info"}, s.args...)
+	if !slices.Contains(args, "--nats-url") {
+		args = append(args, "--nats-listen", s.nats)
+	}
+	bin := s.bin
+	if bin == "" {
+		bin = binary
+	}
+	if len(s.in) > 0 {
+		bin, args = s.in[0], slices.Concat(s.in[1:], []string{bin}, args)
+	}
+	s.p = runAs(s.t, bin, s.env, args...)
 }
 
 // call makes one API request at 1.90 and decodes the answer.
