@@ -7,7 +7,7 @@ UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
 # ipmipower and ipmiping are in /usr/sbin, which a plain user's PATH does not have.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run build test deps check lint race stories golden fuzz bench tidy deb alerts
+.PHONY: run build test deps check lint race stories golden fuzz bench soak tidy deb alerts
 
 run: ## the main job at work: a conductor, a simulated fleet, a URL to open
 	@echo "Building Ferrite; the first build takes about two minutes."
@@ -52,8 +52,13 @@ fuzz: ## every fuzz target in turn, FUZZTIME each (1m); what fails is kept in it
 		done; \
 	done
 
-bench: build
-	$(BIN) bench sync --bmcs 1000 --rounds 5 --against echo,ipmipower --out bench/results
+bench: build ## all benches as the kept results were made: half an hour on a quiet machine; fails when a ratio got 20 % worse
+	$(BIN) bench all --compare bench/results --out bench/results
+
+SOAK ?= 1h
+
+soak: build ## an hour of sweep with faults; memory, goroutines and descriptors must stay flat
+	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
 
 tidy:
 	$(GO) mod tidy

@@ -48,7 +48,7 @@ var house = map[string]place{
 
 	"conductor": {3, parts, "wires all parts; the only one that knows them all, and no simulator"},
 
-	"bench": {4, append([]string{"conductor", "sim", "client"}, contracts...), "measures from outside"},
+	"bench": {4, append([]string{"bmc/ipmi", "client", "cluster", "conductor", "sim"}, contracts...), "measures from outside: the whole, and the parts whose cost the docs name"},
 
 	"cmd/ferrite": {5, append([]string{"bench", "conductor", "sim", "client", "bmc/fake", "notify/embedded", "notify/nova"}, contracts...), "flags, subcommands, signals; names the parts' settings, so it sees their Config"},
 	"test":        {5, append([]string{"bench", "conductor", "sim", "client"}, contracts...), "drives the real binary"},

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"slices"
@@ -24,7 +23,8 @@ type APIConfig struct {
 	Nodes   int
 	Clients int
 	For     time.Duration // each case
-	Say     func(format string, args ...any)
+	Rounds  int
+	Progress
 }
 
 // apiCase is one kind of request.
@@ -33,48 +33,60 @@ type apiCase struct {
 }
 
 // API measures requests/s and latency of the commonest requests, client and server on the same machine.
-func API(ctx context.Context, cfg APIConfig) (string, error) {
-	if cfg.Say == nil {
-		cfg.Say = func(string, ...any) {}
-	}
+func API(ctx context.Context, cfg APIConfig) (*Report, error) {
 	dir, err := os.MkdirTemp("", "ferrite-bench")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	cc := conductor.Defaults()
 	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.SyncInterval, cc.ServeOn = "bench", dir, "127.0.0.1:0", "", 0, 0
-	cc.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	cc.Logger = quiet()
 	cc.Policy.History = true
 	c, err := conductor.Start(ctx, cc)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer c.Shutdown(context.Background()) //nolint:errcheck // the bench is over
+	cfg.say("storing %d nodes", cfg.Nodes)
 	if err := c.Seed(ctx, cfg.Nodes, func(i int) (string, map[string]any) {
 		return fmt.Sprintf("n%06d", i), map[string]any{"ipmi_address": "127.0.0.1", "ipmi_username": "admin", "ipmi_password": "password"}
 	}); err != nil {
-		return "", err
+		return nil, err
 	}
-	r := newReport("api", cfg.Nodes, 1)
-	var b strings.Builder
-	fmt.Fprintf(&b, "## api, %d nodes, %d clients\n\n%s, %s. Made by `%s`. Client and server share the machine.\n\n", cfg.Nodes, cfg.Clients, r.Machine, r.Date, r.Command)
-	fmt.Fprintf(&b, "| request | requests/s | p50 ms | p99 ms |\n|---|---|---|---|\n")
-	for _, x := range []apiCase{
-		{"GET one node", "GET", "/v1/nodes/n%06d", ""},
-		{"list of 1000 with detail", "GET", "/v1/nodes/detail?limit=1000", ""},
-		{"list of 1000, short", "GET", "/v1/nodes?limit=1000", ""},
-		{"PATCH one node", "PATCH", "/v1/nodes/n%06d", "[{\"op\":\"add\",\"path\":\"/extra/k\",\"value\":\"%d\"}]"},
-	} {
-		cfg.Say("%s", x.name)
-		rate, p50, p99, err := x.run(ctx, c.APIURL(), cfg)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", x.name, err)
+	r := newReport("api", cfg.Nodes, cfg.Rounds)
+	r.Notes = append(r.Notes, fmt.Sprintf("%d clients, %s a turn. Client and server share the machine, and one process.", cfg.Clients, cfg.For))
+	cases := []apiCase{
+		{"ferrite, GET one node", "GET", "/v1/nodes/n%06d", ""},
+		{"ferrite, list of 1000 with detail", "GET", "/v1/nodes/detail?limit=1000", ""},
+		{"ferrite, list of 1000, short", "GET", "/v1/nodes?limit=1000", ""},
+		{"ferrite, PATCH one node", "PATCH", "/v1/nodes/n%06d", "[{\"op\":\"add\",\"path\":\"/extra/k\",\"value\":\"%d\"}]"},
+		{healthName, "GET", "/healthz", ""},
+	}
+	rows := make([]*Row, len(cases))
+	for i, x := range cases {
+		rows[i] = r.row(x.name, "")
+	}
+	cfg.say("%d rounds of %d requests", cfg.Rounds, len(cases))
+	for i := range cfg.Rounds {
+		for k, x := range cases {
+			rate, p50, p99, err := x.run(ctx, c.APIURL(), cfg)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", x.name, err)
+			}
+			rows[k].set("requests_per_s", rate).set("p50_ms", p50).set("p99_ms", p99)
+			cfg.step(i*len(cases)+k+1, cfg.Rounds*len(cases))
 		}
-		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f |\n", x.name, rate, p50, p99)
 	}
-	return b.String(), nil
+	r.sum()
+	for _, x := range rows[:len(rows)-1] {
+		r.compare(x, rows[len(rows)-1], "requests_per_s")
+	}
+	return r, nil
 }
+
+// healthName is the least that the HTTP server does: what the others are held against.
+const healthName = "an answer of two bytes (/healthz)"
 
 // run asks from several clients for a while.
 func (x apiCase) run(ctx context.Context, base string, cfg APIConfig) (rate, p50, p99 float64, err error) {

@@ -1,18 +1,26 @@
 // Copyright 2026 The Ferrite Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bench measures Ferrite against raw limits and other tools, alternately in one run, and reports ratios.
+// Package bench measures Ferrite against raw limits and other tools, in turns within one run, and reports ratios.
 //
 // # Usage
 //
-//	ferrite bench sync --bmcs 1000 --rounds 5 --against echo,ipmipower --out bench/results
+//	r, err := bench.Sync(ctx, bench.SyncConfig{BMCs: 1000, Rounds: 7, Window: 512, Against: []string{"echo"}, Self: ferriteBinary})
+//	fmt.Print(r.Markdown())
+//	kept, verdicts, err := r.Compare("bench/results")    // against the newest kept result, by ratio
+//	file, err := r.Save("bench/results")                 // JSON, Markdown, benchstat, plots
+//
+// Sync and Growth measure the power sync, API the requests, Commit the log and the hop, Takeover the loss of a conductor.
+// Measured, Ends, Simulate and Scale work out from kept results what a fleet of a million takes. docs/PERFORMANCE.md shows
+// what came of it.
 //
 // # Concurrency
 //
-// One bench at a time; the simulated BMCs and the echo server are processes of their own, so that CPU figures are those
-// of the measured process alone.
+// One bench at a time. Each contender, the simulated BMCs and the echo server are processes of their own (workers), so that CPU
+// and memory are those of the contender alone; contenders take turns.
 //
 // # Failure
 //
-// A tool that is missing is named with the package that has it. Figures of a run that lost answers are not reported.
+// A tool that is missing is named with the package that has it. Figures of a run that lost answers are not reported. Workers
+// end with the bench, however it ends.
 package bench

@@ -6,12 +6,11 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Spread is the median, least and greatest of several rounds.
@@ -28,22 +27,78 @@ func SpreadOf(v []float64) Spread {
 	}
 	s := slices.Clone(v)
 	slices.Sort(s)
-	return Spread{Median: s[len(s)/2], Min: s[0], Max: s[len(s)-1]}
+	m := s[len(s)/2]
+	if len(s)%2 == 0 {
+		m = (m + s[len(s)/2-1]) / 2
+	}
+	return Spread{Median: m, Min: s[0], Max: s[len(s)-1]}
 }
 
-// Row is what one contender did.
+// Figures every power sync row has; other figures have names of their own, with their unit at the end.
+const (
+	figRate = "nodes_per_s"
+	figCPU  = "cpu_us_per_node"
+)
+
+// Row is what one contender did. What was not measured is null.
 type Row struct {
-	Name    string   `json:"name"`
-	Rate    Spread   `json:"nodes_per_s"`
-	CPU     Spread   `json:"cpu_us_per_node"`
-	RSS     int64    `json:"rss_anon_bytes,omitempty"`
-	Allocs  *float64 `json:"allocs_per_node,omitempty"`
-	Commits *uint64  `json:"commits,omitempty"`
-	Note    string   `json:"note,omitempty"`
-	cpu     []float64
+	Name    string            `json:"name"`
+	Rate    *Spread           `json:"nodes_per_s"`
+	CPU     *Spread           `json:"cpu_us_per_node"`
+	RSS     *int64            `json:"rss_anon_bytes"`
+	Allocs  *float64          `json:"allocs_per_node"`
+	Nodes   int               `json:"nodes,omitempty"` // where it is not the report's number of BMCs
+	Figures map[string]Spread `json:"figures,omitempty"`
+	Note    string            `json:"note,omitempty"`
+
+	rounds map[string][]float64 // what was measured, by figure and round
 }
 
-// Ratio compares a figure of two contenders, round by round.
+// add notes one round's figure.
+func (x *Row) add(figure string, v float64) {
+	if x.rounds == nil {
+		x.rounds = map[string][]float64{}
+	}
+	x.rounds[figure] = append(x.rounds[figure], v)
+}
+
+// set is add of a figure that there is once.
+func (x *Row) set(figure string, v float64) *Row {
+	x.add(figure, v)
+	return x
+}
+
+// sum makes the spreads of what was measured.
+func (x *Row) sum() {
+	for figure, v := range x.rounds {
+		s := SpreadOf(v)
+		switch figure {
+		case figRate:
+			x.Rate = &s
+		case figCPU:
+			x.CPU = &s
+		default:
+			if x.Figures == nil {
+				x.Figures = map[string]Spread{}
+			}
+			x.Figures[figure] = s
+		}
+	}
+}
+
+// figure finds one by name.
+func (x *Row) figure(name string) (Spread, bool) {
+	switch {
+	case name == figRate && x.Rate != nil:
+		return *x.Rate, true
+	case name == figCPU && x.CPU != nil:
+		return *x.CPU, true
+	}
+	s, ok := x.Figures[name]
+	return s, ok
+}
+
+// Ratio compares a figure of two contenders, round by round: a's divided by b's.
 type Ratio struct {
 	A      string  `json:"a"`
 	B      string  `json:"b"`
@@ -53,114 +108,234 @@ type Ratio struct {
 	Max    float64 `json:"max"`
 }
 
+// Curve is a line of a plot.
+type Curve struct {
+	Name string    `json:"name"`
+	X    []float64 `json:"x"`
+	Y    []float64 `json:"y"`
+}
+
+// Chart is a plot that goes with a report.
+type Chart struct {
+	Name   string  `json:"name"` // end of the file's name
+	Title  string  `json:"title"`
+	X      string  `json:"x"`
+	Y      string  `json:"y"`
+	LogX   bool    `json:"log_x,omitempty"`
+	Curves []Curve `json:"curves"`
+}
+
 // Report is one run.
 type Report struct {
-	Bench   string  `json:"bench"`
-	BMCs    int     `json:"bmcs"`
-	Rounds  int     `json:"rounds"`
-	Machine string  `json:"machine"`
-	Command string  `json:"command"`
-	Date    string  `json:"date"`
-	Results []*Row  `json:"results"`
-	Ratios  []Ratio `json:"ratios"`
+	Bench    string            `json:"bench"`
+	BMCs     int               `json:"bmcs"`
+	Rounds   int               `json:"rounds"`
+	Machine  string            `json:"machine"`
+	Versions map[string]string `json:"versions"`
+	Command  string            `json:"command"`
+	Date     string            `json:"date"`
+	Load     string            `json:"load"` // load average as it began: other work makes figures worse
+	Results  []*Row            `json:"results"`
+	Ratios   []Ratio           `json:"ratios"`
+	Charts   []Chart           `json:"charts,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
 }
 
-// compare adds the ratio of a's to b's CPU per node, round by round.
-func (r *Report) compare(a, b *Row) {
-	var v []float64
-	for i := range min(len(a.cpu), len(b.cpu)) {
-		v = append(v, a.cpu[i]/b.cpu[i])
+// row adds a contender.
+func (r *Report) row(name, note string) *Row {
+	x := &Row{Name: name, Note: note}
+	r.Results = append(r.Results, x)
+	return x
+}
+
+// find is a contender by name.
+func (r *Report) find(name string) *Row {
+	for _, x := range r.Results {
+		if x.Name == name {
+			return x
+		}
 	}
-	if len(v) == 0 && len(a.cpu) > 0 && len(b.cpu) > 0 {
-		v = []float64{a.CPU.Median / b.CPU.Median}
+	return nil
+}
+
+// compare adds the ratio of a's to b's figure, round by round; who did not take part in every round is compared by medians.
+func (r *Report) compare(a, b *Row, figure string) {
+	va, vb := a.rounds[figure], b.rounds[figure]
+	if len(va) == 0 || len(vb) == 0 {
+		return
+	}
+	var v []float64
+	if len(va) == len(vb) {
+		for i := range va {
+			v = append(v, va[i]/vb[i])
+		}
+	} else {
+		sa, sb := SpreadOf(va), SpreadOf(vb)
+		v = []float64{sa.Min / sb.Median, sa.Median / sb.Median, sa.Max / sb.Median}
 	}
 	s := SpreadOf(v)
-	r.Ratios = append(r.Ratios, Ratio{A: a.Name, B: b.Name, Figure: "cpu_us_per_node", Median: s.Median, Min: s.Min, Max: s.Max})
+	r.Ratios = append(r.Ratios, Ratio{A: a.Name, B: b.Name, Figure: figure, Median: s.Median, Min: s.Min, Max: s.Max})
 }
 
-// Markdown is the report as a table.
+// sum makes all spreads.
+func (r *Report) sum() {
+	for _, x := range r.Results {
+		x.sum()
+	}
+}
+
+// Markdown is the report as tables.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s, %d BMCs, %d rounds\n\n%s, %s. Made by `%s`.\n\n", r.Bench, r.BMCs, r.Rounds, r.Machine, r.Date, r.Command)
-	fmt.Fprintf(&b, "| | nodes/s (median, min-max) | CPU us/node (median, min-max) | anonymous RSS | allocations/node | commits | |\n|---|---|---|---|---|---|---|\n")
-	for _, x := range r.Results {
-		rss, allocs, commits := "", "", ""
-		if x.RSS > 0 {
-			rss = fmt.Sprintf("%.1f MB", float64(x.RSS)/1e6)
-		}
-		if x.Allocs != nil {
-			allocs = fmt.Sprintf("%.3f", *x.Allocs)
-		}
-		if x.Commits != nil {
-			commits = fmt.Sprint(*x.Commits)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", x.Name, spread(x.Rate), spread(x.CPU), rss, allocs, commits, x.Note)
+	fmt.Fprintf(&b, "## %s", r.Bench)
+	if r.BMCs > 0 {
+		fmt.Fprintf(&b, ", %d BMCs", r.BMCs)
+	}
+	fmt.Fprintf(&b, ", %d rounds\n\n%s; %s; load %s as it began; %s. Made by `%s`.\n\n", r.Rounds, r.Machine, r.versions(), r.Load, r.Date, r.Command)
+	for _, rows := range r.tables() {
+		table(&b, rows)
 	}
 	if len(r.Ratios) > 0 {
-		fmt.Fprintf(&b, "\n| ratio | median | min-max |\n|---|---|---|\n")
+		fmt.Fprintf(&b, "| ratio | figure | median | min-max |\n|---|---|---|---|\n")
 		for _, q := range r.Ratios {
-			fmt.Fprintf(&b, "| %s : %s (%s) | %.2f | %.2f-%.2f |\n", q.A, q.B, q.Figure, q.Median, q.Min, q.Max)
+			fmt.Fprintf(&b, "| %s : %s | %s | %s | %s-%s |\n", q.A, q.B, q.Figure, digits(q.Median), digits(q.Min), digits(q.Max))
 		}
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "\n%s\n", n)
 	}
 	return b.String()
 }
 
-func spread(s Spread) string {
-	digits := 0
-	if s.Median < 100 {
-		digits = 1
+// figures are the names of what a row has.
+func (x *Row) figures() (out []string) {
+	for _, name := range []string{figRate, figCPU} {
+		if _, ok := x.figure(name); ok {
+			out = append(out, name)
+		}
 	}
-	f := func(v float64) string { return fmt.Sprintf("%.*f", digits, v) }
-	return fmt.Sprintf("%s (%s-%s)", f(s.Median), f(s.Min), f(s.Max))
+	return append(out, slices.Sorted(maps.Keys(x.Figures))...)
 }
 
-// Save writes JSON and Markdown below a folder and returns the Markdown file's name.
+// tables puts rows that have a figure in common into one table.
+func (r *Report) tables() (out [][]*Row) {
+next:
+	for _, x := range r.Results {
+		for i, rows := range out {
+			for _, y := range rows {
+				if slices.ContainsFunc(x.figures(), func(f string) bool { return slices.Contains(y.figures(), f) }) {
+					out[i] = append(out[i], x)
+					continue next
+				}
+			}
+		}
+		out = append(out, []*Row{x})
+	}
+	return out
+}
+
+// table has a column for each figure that any row has.
+func table(b *strings.Builder, rows []*Row) {
+	var columns []string
+	for _, x := range rows {
+		for _, f := range x.figures() {
+			if !slices.Contains(columns, f) {
+				columns = append(columns, f)
+			}
+		}
+	}
+	rss := slices.ContainsFunc(rows, func(x *Row) bool { return x.RSS != nil })
+	allocs := slices.ContainsFunc(rows, func(x *Row) bool { return x.Allocs != nil })
+	notes := slices.ContainsFunc(rows, func(x *Row) bool { return x.Note != "" })
+	head := append([]string{""}, columns...)
+	for _, more := range []struct {
+		is   bool
+		name string
+	}{{rss, "rss_anon_mb"}, {allocs, "allocs_per_node"}, {notes, ""}} {
+		if more.is {
+			head = append(head, more.name)
+		}
+	}
+	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
+	for _, x := range rows {
+		cells := []string{x.Name}
+		for _, c := range columns {
+			s, ok := x.figure(c)
+			cells = append(cells, cell(s, ok))
+		}
+		if rss {
+			cells = append(cells, "")
+			if x.RSS != nil {
+				cells[len(cells)-1] = digits(float64(*x.RSS) / 1e6)
+			}
+		}
+		if allocs {
+			cells = append(cells, "")
+			if x.Allocs != nil {
+				cells[len(cells)-1] = fmt.Sprintf("%.3f", *x.Allocs)
+			}
+		}
+		if notes {
+			cells = append(cells, x.Note)
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
+	}
+	fmt.Fprintln(b)
+}
+
+func cell(s Spread, ok bool) string {
+	switch {
+	case !ok:
+		return ""
+	case s.Min == s.Max:
+		return digits(s.Median)
+	default:
+		return fmt.Sprintf("%s (%s-%s)", digits(s.Median), digits(s.Min), digits(s.Max))
+	}
+}
+
+// digits writes three significant ones.
+func digits(v float64) string {
+	switch {
+	case v >= 100 || v == 0 || v <= -100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 1:
+		return fmt.Sprintf("%.2f", v)
+	default:
+		return fmt.Sprintf("%.3g", v)
+	}
+}
+
+// base is a report's file name without its end: the day, the bench, and the number of BMCs if it has one.
+func (r *Report) base() string {
+	name := r.Date[:10] + "-" + r.Bench
+	if r.BMCs > 0 {
+		name += fmt.Sprintf("-%d", r.BMCs)
+	}
+	return name
+}
+
+// Save writes JSON, Markdown, a file for benchstat, and plots into a folder; it returns the Markdown file's name.
 func (r *Report) Save(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everybody
 		return "", err
 	}
-	base := filepath.Join(dir, fmt.Sprintf("%s-%s-%d", r.Date[:10], r.Bench, r.BMCs))
+	base := filepath.Join(dir, r.base())
 	doc, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(base+".json", append(doc, '\n'), 0o644); err != nil { //nolint:gosec // as above
-		return "", err
-	}
-	return base + ".md", os.WriteFile(base+".md", []byte(r.Markdown()), 0o644) //nolint:gosec // as above
-}
-
-// machine says what the figures were measured on.
-func machine() string {
-	model := ""
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-				model = ", " + strings.TrimSpace(v)
-				break
-			}
+	for end, text := range map[string][]byte{".json": append(doc, '\n'), ".md": []byte(r.Markdown()), ".benchstat.txt": []byte(r.Benchstat())} {
+		if err := os.WriteFile(base+end, text, 0o644); err != nil { //nolint:gosec // as above
+			return "", err
 		}
 	}
-	return fmt.Sprintf("%d cores%s, %s/%s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version())
-}
-
-func newReport(name string, bmcs, rounds int) *Report {
-	return &Report{Bench: name, BMCs: bmcs, Rounds: rounds, Machine: machine(), Date: time.Now().UTC().Format(time.RFC3339), Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " ")}
-}
-
-// rssAnon is this process's anonymous resident memory in bytes (Linux; 0 elsewhere).
-func rssAnon() int64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			var kb int64
-			if _, err := fmt.Sscan(rest, &kb); err == nil {
-				return kb << 10
-			}
+	for _, c := range r.Charts {
+		if err := c.Draw(base); err != nil {
+			return "", err
 		}
 	}
-	return 0
+	return base + ".md", nil
 }

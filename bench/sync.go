@@ -4,374 +4,417 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
+	"math"
 	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
-
-	"ferrite/conductor"
-	"ferrite/internal/udpbatch"
 )
 
 // SyncConfig says what the power sync bench compares.
 type SyncConfig struct {
-	BMCs    int
-	Rounds  int
-	Window  int64    // readings under way at a time
-	Against []string // "echo", "ipmipower"
-	Self    string   // the ferrite binary, for the processes beside
-	Say     func(format string, args ...any)
+	BMCs     int
+	Rounds   int
+	Window   int64         // readings under way at a time
+	Against  []string      // "echo", "ipmipower", "ipmitool"
+	Dead     []float64     // shares of dead BMCs to measure freshness with; none = freshness is not measured
+	Interval time.Duration // of the power sync while freshness is measured
+	Sizes    []int         // fleets of Growth
+	Self     string        // the ferrite binary, for the workers
+	Progress
 }
 
-// ipmipowerBatch is how many hosts one ipmipower takes: it opens a descriptor for each.
-const ipmipowerBatch = 5000
+// Names of the contenders.
+const (
+	keptWhole  = "ferrite, whole conductor, kept sessions"
+	keptEngine = "ferrite, engine alone, kept sessions"
+	eachWhole  = "ferrite, whole conductor, a session per poll"
+	eachEngine = "ferrite, engine alone, a session per poll"
+	firstRound = "ferrite, first round: handshakes"
+	echoName   = "raw UDP echo, same crypto and batching"
+	powerName  = "ipmipower --stat"
+	toolName   = "ipmitool power status"
+)
 
-// Sync reads the power of a whole simulated fleet through a whole conductor, round by round, alternately with the raw
-// UDP echo and ipmipower.
+// slots of a simulated BMC: two contenders keep a session each, and two open one a round, which lives a minute if its end is lost.
+const slots = 32
+
+// contender is one of those that take turns.
+type contender struct {
+	row   *Row
+	every int // takes part in every n-th round: slow ones less often
+	round func() (sample, error)
+}
+
+// byWorker is a contender that is a worker; small fleets are asked several times a round, so that a clock tick does not show.
+func byWorker(row *Row, h *helper, bmcs int, window int64, least int) contender {
+	times := max(1, least/bmcs)
+	return contender{row, 1, func() (sample, error) {
+		a, err := h.ask(request{Do: "round", N: times, Window: window})
+		if h.commits {
+			row.add("commits_per_round", float64(a.Writes)/float64(times))
+		}
+		return a.Sample, err
+	}}
+}
+
+// turns lets all contenders take their turns.
+func turns(all []contender, rounds int, p Progress) error {
+	for i := range rounds {
+		for k, c := range all {
+			if i%c.every != 0 {
+				continue
+			}
+			s, err := c.round()
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.row.Name, err)
+			}
+			c.row.add(figRate, s.Rate)
+			c.row.add(figCPU, s.CPU)
+			if s.Allocs > 0 || c.row.rounds["allocs"] != nil {
+				c.row.add("allocs", s.Allocs)
+			}
+			p.step(i*len(all)+k+1, rounds*len(all))
+		}
+	}
+	p.step(1, 1)
+	for _, c := range all {
+		if v := c.row.rounds["allocs"]; v != nil {
+			a := SpreadOf(v).Median
+			c.row.Allocs = &a
+			delete(c.row.rounds, "allocs")
+		}
+	}
+	return nil
+}
+
+// Sync reads the power of a whole simulated fleet, round by round: through a whole conductor and through the engine alone, with
+// sessions that are kept and with one for each reading, alternately with the raw UDP echo and the tools of today.
 func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
-	if cfg.Window == 0 {
-		cfg.Window = 512
-	}
-	if cfg.Say == nil {
-		cfg.Say = func(string, ...any) {}
-	}
-	r := newReport("sync", cfg.BMCs, cfg.Rounds)
+	r := newReport("sync", cfg.BMCs, cfg.Rounds, tools(cfg.Against)...)
+	r.Notes = append(r.Notes, fmt.Sprintf("Pacing off: rounds go as fast as %d readings under way allow. The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.", cfg.Window))
+	w := &crew{ctx: ctx, self: cfg.Self}
+	defer w.goHome()
 	port, err := freeUDP()
 	if err != nil {
 		return nil, err
 	}
-	stop, err := beside(ctx, cfg.Self, "sim", "--bmcs", strconv.Itoa(cfg.BMCs), "--listen", fmt.Sprintf("0.0.0.0:%d", port), "--address-base", syncBase.String())
+	cfg.say("starting %d BMCs", cfg.BMCs)
+	if _, err := w.hire(setup{Kind: "sim", BMCs: cfg.BMCs, Port: port, Sessions: slots}); err != nil {
+		return nil, err
+	}
+	all, err := ours(w, cfg, r, port)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
-	c, done, err := seeded(ctx, cfg, port)
+	more, err := rivals(ctx, w, cfg, r, port)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	ours := &Row{Name: "ferrite, whole conductor, kept sessions"}
-	cfg.Say("opening %d sessions", cfg.BMCs)
-	first, err := measure(cfg.BMCs, func() error { return settle(ctx, c, cfg) })
-	if err != nil {
+	cfg.say("%d rounds of %d contenders", cfg.Rounds, len(all)+len(more))
+	if err := turns(append(all, more...), cfg.Rounds, cfg.Progress); err != nil {
 		return nil, err
 	}
-	r.Results = append(r.Results, ours, &Row{Name: "ferrite, first round: handshakes", Rate: SpreadOf([]float64{first.rate}), CPU: SpreadOf([]float64{first.cpu})})
-	rivals, end, err := rivals(ctx, cfg, port)
-	if err != nil {
-		return nil, err
+	for _, h := range w.all {
+		if h.row == nil {
+			continue
+		}
+		m, err := h.ask(request{Do: "grown"})
+		if err != nil {
+			return nil, err
+		}
+		h.row.RSS = &m.RSS
+		h.row.set("bytes_per_node", float64(m.RSS)/float64(cfg.BMCs))
 	}
-	defer end()
-	if err := syncRounds(ctx, cfg, c, ours, rivals); err != nil {
-		return nil, err
-	}
-	for _, v := range rivals {
-		v.row.Rate, v.row.CPU = SpreadOf(v.rates), SpreadOf(v.row.cpu)
-		r.Results = append(r.Results, v.row)
-		if v.every > 1 {
-			r.compare(v.row, ours) // how many times more the tools cost
-		} else {
-			r.compare(ours, v.row) // how far from the limit
+	w.goHome()
+	if len(cfg.Dead) > 0 {
+		if err := freshness(ctx, cfg, r); err != nil {
+			return nil, err
 		}
 	}
+	r.sum()
+	ratios(r)
 	return r, nil
 }
 
-var syncBase = netip.AddrFrom4([4]byte{127, 1, 0, 1})
-
-type sample struct{ rate, cpu, allocs float64 }
-
-// measure runs f and tells nodes/s, CPU us per node of this process, and allocations per node.
-func measure(n int, f func() error) (sample, error) {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	cpu, start := cpuTime(syscall.RUSAGE_SELF), time.Now()
-	err := f()
-	took, used := time.Since(start), cpuTime(syscall.RUSAGE_SELF)-cpu
-	runtime.ReadMemStats(&after)
-	return sample{
-		rate: float64(n) / took.Seconds(), cpu: float64(used.Nanoseconds()) / 1e3 / float64(n),
-		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
-	}, err
-}
-
-func cpuTime(who int) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(who, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// rival is one contender beside ferrite.
-type rival struct {
-	row   *Row
-	rates []float64
-	round func() (sample, error)
-	every int // takes part in every n-th round: slow ones less often
-}
-
-// syncRounds runs all contenders alternately.
-func syncRounds(ctx context.Context, cfg SyncConfig, c *conductor.Conductor, ours *Row, rivals []*rival) error {
-	var rates, allocs []float64
-	before := c.SweepFigures()
-	for i := range cfg.Rounds {
-		cfg.Say("round %d of %d", i+1, cfg.Rounds)
-		s, err := measure(cfg.BMCs, func() error {
-			// The conductor's own sweep (once an hour here) may be asking a few at this moment.
-			if asked := c.Round(ctx, cfg.Window); asked < cfg.BMCs-cfg.BMCs/100 {
-				return fmt.Errorf("a round asked %d BMCs, wanted %d", asked, cfg.BMCs)
-			}
-			return ctx.Err()
-		})
+// ours starts the contenders of ours.
+func ours(w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
+	var all []contender
+	for _, x := range []struct {
+		name, kind string
+		perPoll    bool
+	}{{keptWhole, "conductor", false}, {keptEngine, "engine", false}, {eachWhole, "conductor", true}, {eachEngine, "engine", true}} {
+		cfg.say("starting %s", x.name)
+		h, err := w.hire(setup{Kind: x.kind, BMCs: cfg.BMCs, Port: port, PerPoll: x.perPoll})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		rates, ours.cpu, allocs = append(rates, s.rate), append(ours.cpu, s.cpu), append(allocs, s.allocs)
-		for _, v := range rivals {
-			if i%v.every != 0 {
-				continue
-			}
-			s, err := v.round()
-			if err != nil {
-				return fmt.Errorf("%s: %w", v.row.Name, err)
-			}
-			v.rates, v.row.cpu = append(v.rates, s.rate), append(v.row.cpu, s.cpu)
+		h.row = r.row(x.name, "")
+		do := "round"
+		if x.kind == "conductor" {
+			do = "settle"
 		}
+		first, err := h.ask(request{Do: do, N: 1, Window: cfg.Window})
+		if err != nil {
+			return nil, err
+		}
+		if x.name == keptWhole {
+			r.row(firstRound, "once").set(figRate, first.Sample.Rate).set(figCPU, first.Sample.CPU)
+		}
+		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, 20_000))
 	}
-	after := c.SweepFigures()
-	if lost := after.Failures - before.Failures; lost > 0 {
-		return fmt.Errorf("%d readings were not answered: the figures would be wrong", lost)
-	}
-	runtime.GC()
-	ours.Rate, ours.CPU, ours.RSS = SpreadOf(rates), SpreadOf(ours.cpu), rssAnon()
-	a, commits := SpreadOf(allocs).Median, after.Transactions-before.Transactions
-	ours.Allocs, ours.Commits = &a, &commits
-	return nil
+	return all, nil
 }
 
-// seeded starts a conductor in this process that owns all simulated BMCs.
-func seeded(ctx context.Context, cfg SyncConfig, port int) (*conductor.Conductor, func(), error) {
-	dir, err := os.MkdirTemp("", "ferrite-bench")
-	if err != nil {
-		return nil, nil, err
-	}
-	cc := conductor.Defaults()
-	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen = "bench", dir, "127.0.0.1:0", ""
-	cc.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	cc.SyncInterval = time.Hour // rounds are run by hand
-	cc.ServeOn = 0
-	cc.IPMI.Handshakes = 0
-	c, err := conductor.Start(ctx, cc)
-	if err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, nil, err
-	}
-	done := func() {
-		down, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		_ = c.Shutdown(down)
-		_ = os.RemoveAll(dir)
-	}
-	cfg.Say("storing %d nodes", cfg.BMCs)
-	base := number(syncBase)
-	err = c.Seed(ctx, cfg.BMCs, func(i int) (string, map[string]any) {
-		return fmt.Sprintf("n%06d", i), map[string]any{
-			"ipmi_address": address(base + uint32(i)).String(), "ipmi_port": float64(port), //nolint:gosec // small
-			"ipmi_username": "admin", "ipmi_password": "password",
-		}
-	})
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return c, done, nil
-}
-
-// settle sweeps until every BMC answers: the first round opens the sessions.
-func settle(ctx context.Context, c *conductor.Conductor, cfg SyncConfig) error {
-	for end := time.Now().Add(3 * time.Minute); c.Activated() < cfg.BMCs; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) || ctx.Err() != nil {
-			return fmt.Errorf("%d of %d nodes came up", c.Activated(), cfg.BMCs)
+func tools(against []string) (out []string) {
+	for _, name := range against {
+		if name != "echo" {
+			out = append(out, name)
 		}
 	}
-	for try := range 5 {
-		before := c.SweepFigures()
-		c.Round(ctx, 512)
-		after := c.SweepFigures()
-		if after.Failures == before.Failures && after.Matches-before.Matches == uint64(cfg.BMCs) { //nolint:gosec // a count
-			return nil
-		}
-		cfg.Say("warming up, round %d: %d answers, %d failures", try+1, after.Matches-before.Matches, after.Failures-before.Failures)
-	}
-	return errors.New("the fleet never settled: BMCs kept failing; look at the simulator")
+	return out
 }
 
 // rivals starts what ferrite is compared with.
-func rivals(ctx context.Context, cfg SyncConfig, port int) ([]*rival, func(), error) {
-	var out []*rival
-	var ends []func()
-	end := func() {
-		for _, f := range ends {
-			f()
-		}
-	}
+func rivals(ctx context.Context, w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
+	var all []contender
 	if slices.Contains(cfg.Against, "echo") {
-		echo, err := freeUDP()
+		c, err := echoing(w, r.row(echoName, ""), cfg.BMCs, cfg.Window)
 		if err != nil {
-			return nil, end, err
+			return nil, err
 		}
-		stop, err := beside(ctx, cfg.Self, "bench", "echo-server", "--listen", fmt.Sprintf("0.0.0.0:%d", echo))
-		if err != nil {
-			return nil, end, err
-		}
-		ends = append(ends, stop)
-		sock, err := udpbatch.Listen("0.0.0.0:0", udpbatch.Options{Buffer: 16 << 20})
-		if err != nil {
-			return nil, end, err
-		}
-		ends = append(ends, func() { _ = sock.Close() })
-		out = append(out, &rival{row: &Row{Name: "raw UDP echo, same crypto and batching"}, every: 1, round: func() (sample, error) {
-			return measure(cfg.BMCs, func() error {
-				_, err := echoRound(sock, syncBase, uint16(echo), cfg.BMCs, cfg.Window) //nolint:gosec // a port
-				return err
-			})
-		}})
+		all = append(all, c)
 	}
 	if slices.Contains(cfg.Against, "ipmipower") {
-		path, err := exec.LookPath("ipmipower")
+		path, err := tool("ipmipower")
 		if err != nil {
-			return nil, end, fmt.Errorf("%w; install it: apt-get install freeipmi-tools", err)
+			return nil, err
 		}
 		hosts := min(cfg.BMCs, ipmipowerBatch)
-		out = append(out, &rival{row: &Row{Name: "ipmipower --stat", Note: fmt.Sprintf("session per poll, %d hosts in one process", hosts)}, every: 2, round: func() (sample, error) {
-			return ipmipower(ctx, path, port, hosts)
-		}})
+		row := r.row(powerName, fmt.Sprintf("a session per poll, %d hosts in one process", hosts))
+		all = append(all, contender{row, 2, func() (sample, error) { return ipmipower(ctx, path, port, hosts) }})
 	}
-	return out, end, nil
+	if slices.Contains(cfg.Against, "ipmitool") {
+		path, err := tool("ipmitool")
+		if err != nil {
+			return nil, err
+		}
+		hosts := min(cfg.BMCs, ipmitoolSample)
+		row := r.row(toolName, fmt.Sprintf("a session and a process per poll, %d of the BMCs, %d processes at a time", hosts, ipmitoolWorkers))
+		all = append(all, contender{row, 3, func() (sample, error) { return ipmitool(ctx, path, port, hosts) }})
+	}
+	return all, nil
 }
 
-// ipmipower asks hosts BMCs in one process; CPU is that process's.
-func ipmipower(ctx context.Context, path string, port, hosts int) (sample, error) {
-	names := make([]string, hosts)
-	for i := range names {
-		names[i] = fmt.Sprintf("%s:%d", address(number(syncBase)+uint32(i)), port) //nolint:gosec // small
-	}
-	c := exec.CommandContext(ctx, path, "-D", "LAN_2_0", "-I", "17", "-u", "admin", "-p", "password", "--stat", "-C", "-h", strings.Join(names, ","))
-	start := time.Now()
-	out, err := c.CombinedOutput()
-	took := time.Since(start)
+// echoing starts both sides of the raw echo.
+func echoing(w *crew, row *Row, bmcs int, window int64) (contender, error) {
+	port, err := freeUDP()
 	if err != nil {
-		return sample{}, fmt.Errorf("%w: %.300s", err, out)
+		return contender{}, err
 	}
-	if good := folded(string(out)); good != hosts || !strings.Contains(string(out), "off") {
-		return sample{}, fmt.Errorf("ipmipower got %d of %d answers: %.300s", good, hosts, out)
+	if _, err := w.hire(setup{Kind: "echo-server", Port: port}); err != nil {
+		return contender{}, err
 	}
-	used := c.ProcessState.UserTime() + c.ProcessState.SystemTime()
-	return sample{rate: float64(hosts) / took.Seconds(), cpu: float64(used.Nanoseconds()) / 1e3 / float64(hosts)}, nil
+	h, err := w.hire(setup{Kind: "echo", BMCs: bmcs, Port: port})
+	return byWorker(row, h, bmcs, window, 20_000), err
 }
 
-// folded counts the hosts of the first consolidated block of output, like "127.1.0.[1-255],127.1.1.7". Without
-// consolidation ipmipower loses lines when thousands come at once.
-func folded(out string) int {
-	n := 0
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "127.") {
+// ratios are ours to the limit, the tools' to ours.
+func ratios(r *Report) {
+	for _, a := range []string{keptEngine, keptWhole, eachEngine} {
+		if x, echo := r.find(a), r.find(echoName); echo != nil {
+			r.compare(x, echo, figCPU)
+		}
+	}
+	for _, tool := range []string{powerName, toolName} {
+		for _, b := range []string{keptWhole, eachWhole} {
+			if x := r.find(tool); x != nil {
+				r.compare(x, r.find(b), figCPU)
+				r.compare(r.find(b), x, figRate)
+			}
+		}
+	}
+	r.compare(r.find(eachWhole), r.find(keptWhole), figCPU)
+}
+
+// Growth measures what a node costs in fleets of several sizes. All fleets are there at once and take turns, so that the hour
+// of the day is the same for all.
+func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
+	largest := slices.Max(cfg.Sizes)
+	r := newReport("growth", largest, cfg.Rounds)
+	w := &crew{ctx: ctx, self: cfg.Self}
+	defer w.goHome()
+	port, err := freeUDP()
+	if err != nil {
+		return nil, err
+	}
+	cfg.say("starting %d BMCs", largest)
+	if _, err := w.hire(setup{Kind: "sim", BMCs: largest, Port: port, Sessions: slots}); err != nil {
+		return nil, err
+	}
+	type fleet struct{ whole, engine, echo *Row }
+	var all []contender
+	var fleets []fleet
+	for _, n := range cfg.Sizes {
+		x := fleet{r.row(fmt.Sprintf("%s, %d", keptWhole, n), ""), r.row(fmt.Sprintf("%s, %d", keptEngine, n), ""), r.row(fmt.Sprintf("%s, %d", echoName, n), "")}
+		for _, p := range []struct {
+			row      *Row
+			kind, do string
+		}{{x.whole, "conductor", "settle"}, {x.engine, "engine", "round"}} {
+			cfg.say("starting %s", p.row.Name)
+			h, err := w.hire(setup{Kind: p.kind, BMCs: n, Port: port})
+			if err != nil {
+				return nil, err
+			}
+			h.row = p.row
+			if _, err := h.ask(request{Do: p.do, N: 1, Window: cfg.Window}); err != nil {
+				return nil, err
+			}
+			all = append(all, byWorker(p.row, h, n, cfg.Window, largest))
+		}
+		echo, err := echoing(w, x.echo, n, cfg.Window)
+		if err != nil {
+			return nil, err
+		}
+		x.whole.Nodes, x.engine.Nodes, x.echo.Nodes = n, n, n
+		all, fleets = append(all, echo), append(fleets, x)
+	}
+	cfg.say("%d rounds of %d fleets", cfg.Rounds, len(cfg.Sizes))
+	if err := turns(all, cfg.Rounds, cfg.Progress); err != nil {
+		return nil, err
+	}
+	for _, h := range w.all {
+		if h.row == nil {
 			continue
 		}
-		depth, part := 0, ""
-		for _, c := range line + "," {
-			switch {
-			case c == ',' && depth == 0:
-				n += ranges(part)
-				part = ""
-				continue
-			case c == '[':
-				depth++
-			case c == ']':
-				depth--
+		m, err := h.ask(request{Do: "grown"})
+		if err != nil {
+			return nil, err
+		}
+		h.row.RSS = &m.RSS
+		h.row.set("bytes_per_node", float64(m.RSS)/float64(h.row.Nodes))
+	}
+	r.sum()
+	for _, x := range fleets {
+		r.compare(x.whole, fleets[0].whole, figCPU)
+		r.compare(x.engine, fleets[0].engine, figCPU)
+		r.compare(x.whole, x.echo, figCPU)
+	}
+	rate := Chart{Name: "rate", Title: "Power readings per second against fleet size", X: "BMCs", Y: "readings/s", LogX: true}
+	cpu := Chart{Name: "cpu", Title: "CPU per reading against fleet size", X: "BMCs", Y: "us of CPU", LogX: true}
+	memory := Chart{Name: "memory", Title: "Anonymous memory per node against fleet size", X: "BMCs", Y: "KB per node", LogX: true}
+	for i, name := range []string{"whole conductor", "engine alone", "raw echo"} {
+		a, b, c := Curve{Name: name}, Curve{Name: name}, Curve{Name: name}
+		for _, x := range fleets {
+			row := []*Row{x.whole, x.engine, x.echo}[i]
+			a.X, a.Y = append(a.X, float64(row.Nodes)), append(a.Y, row.Rate.Median)
+			b.X, b.Y = append(b.X, float64(row.Nodes)), append(b.Y, row.CPU.Median)
+			if m, ok := row.figure("bytes_per_node"); ok {
+				c.X, c.Y = append(c.X, float64(row.Nodes)), append(c.Y, m.Median/1e3)
 			}
-			part += string(c)
+		}
+		rate.Curves, cpu.Curves = append(rate.Curves, a), append(cpu.Curves, b)
+		if len(c.X) > 0 {
+			memory.Curves = append(memory.Curves, c)
 		}
 	}
-	return n
+	r.Charts = []Chart{rate, cpu, memory}
+	return r, nil
 }
 
-// ranges counts one name with at most one bracket: "127.1.0.[1-3,7]" is 4.
-func ranges(part string) int {
-	_, in, ok := strings.Cut(part, "[")
-	if !ok {
-		if part == "" {
-			return 0
+// freshness lets conductors with living and with dead BMCs sweep side by side, and looks how long ago each living node's power
+// was confirmed.
+func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
+	w := &crew{ctx: ctx, self: cfg.Self}
+	defer w.goHome()
+	type fleet struct {
+		row  *Row
+		h    *helper
+		ages []float64
+	}
+	var fleets []*fleet
+	for _, dead := range append([]float64{0}, cfg.Dead...) {
+		port, err := freeUDP()
+		if err != nil {
+			return err
 		}
-		return 1
-	}
-	in, _, _ = strings.Cut(in, "]")
-	n := 0
-	for r := range strings.SplitSeq(in, ",") {
-		a, b, two := strings.Cut(r, "-")
-		low, err := strconv.Atoi(a)
-		high := low
-		if two && err == nil {
-			high, err = strconv.Atoi(b)
+		if _, err := w.hire(setup{Kind: "sim", BMCs: cfg.BMCs, Port: port, Sessions: slots, Dead: dead}); err != nil {
+			return err
 		}
-		if err == nil {
-			n += high - low + 1
+		name := fmt.Sprintf("ferrite, sweep every %s, %g %% of the BMCs dead", cfg.Interval, dead*100)
+		cfg.say("starting %s", name)
+		h, err := w.hire(setup{Kind: "conductor", BMCs: cfg.BMCs, Port: port, Interval: cfg.Interval})
+		if err != nil {
+			return err
+		}
+		fleets = append(fleets, &fleet{row: r.row(name, "age of the living nodes' power state; paced"), h: h})
+	}
+	const warm, looks = 3, 40 // intervals until it is settled; looks at it afterwards, over four intervals
+	cfg.say("sweeping for %s", (warm+4)*cfg.Interval)
+	if err := pause(ctx, warm*cfg.Interval); err != nil {
+		return err
+	}
+	before := make([]float64, len(fleets))
+	for i := range looks + 1 {
+		for k, x := range fleets {
+			if i == 0 || i == looks {
+				a, err := x.h.ask(request{Do: "cpu"})
+				if err != nil {
+					return err
+				}
+				if i == 0 {
+					before[k] = a.Sample.CPU
+				} else {
+					x.row.set("cpu_percent", (a.Sample.CPU-before[k])/(4*cfg.Interval.Seconds())/1e4)
+				}
+			}
+			a, err := x.h.ask(request{Do: "ages"})
+			if err != nil {
+				return err
+			}
+			slices.Sort(a.Values)
+			x.ages = append(x.ages, a.Values...)
+			if len(a.Values) == 0 {
+				return fmt.Errorf("%s: no node was confirmed", x.row.Name)
+			}
+			x.row.add("age_p50_s", percentile(a.Values, 50))
+			x.row.add("age_p99_s", percentile(a.Values, 99))
+			x.row.add("age_max_s", a.Values[len(a.Values)-1])
+		}
+		cfg.step(i+1, looks+1)
+		if err := pause(ctx, 4*cfg.Interval/looks); err != nil {
+			return err
 		}
 	}
-	return n
+	chart := Chart{Name: "freshness", Title: fmt.Sprintf("How long ago the living nodes' power was confirmed; a sweep every %s", cfg.Interval), X: "seconds", Y: "share of the nodes"}
+	for i, x := range fleets {
+		if i > 0 {
+			r.compare(x.row, fleets[0].row, "age_p99_s")
+		}
+		slices.Sort(x.ages)
+		c := Curve{Name: fmt.Sprintf("%g %% dead", append([]float64{0}, cfg.Dead...)[i]*100)}
+		for p := range 101 {
+			c.X, c.Y = append(c.X, percentile(x.ages, float64(p))), append(c.Y, float64(p)/100)
+		}
+		chart.Curves = append(chart.Curves, c)
+	}
+	r.Charts = append(r.Charts, chart)
+	return nil
 }
 
-// beside runs this binary once more; it is ready when it has printed a line.
-func beside(ctx context.Context, self string, args ...string) (stop func(), err error) {
-	c := exec.CommandContext(ctx, self, args...)
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return nil, err
+// percentile of sorted figures.
+func percentile(sorted []float64, p float64) float64 {
+	if len(sorted) == 0 {
+		return 0
 	}
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	stop = func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		stop()
-		return nil, fmt.Errorf("%s %s did not start: %w", self, strings.Join(args, " "), err)
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return stop, nil
+	return sorted[max(0, min(len(sorted), int(math.Ceil(p/100*float64(len(sorted)))))-1)]
 }
 
-func freeUDP() (int, error) {
-	c, err := net.ListenPacket("udp4", "0.0.0.0:0")
-	if err != nil {
-		return 0, err
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
-	defer c.Close() //nolint:errcheck // only asked for its number
-	return c.LocalAddr().(*net.UDPAddr).Port, nil
-}
-
-func number(a netip.Addr) uint32 {
-	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-}
-
-func address(n uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }

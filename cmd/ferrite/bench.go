@@ -4,130 +4,267 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"ferrite/bench"
 )
 
 func newBench() *cobra.Command {
 	return group("bench", "Measure Ferrite against raw limits and other tools",
-		"Measure Ferrite against raw limits and other tools, alternately in one run. Load goes to loopback only.",
-		"  ferrite bench sync --bmcs 1000\n  ferrite bench api",
-		newBenchSync(), newBenchAPI(), newEchoServer())
+		`Measure Ferrite against raw limits and other tools, in turns within one run. Load goes to loopback only. Each bench prints a
+Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds its ratios against what was kept.`,
+		"  ferrite bench sync --bmcs 1000\n  ferrite bench all --out bench/results",
+		newBenchSync(), newBenchGrowth(), newBenchAPI(), newBenchCommit(), newBenchTakeover(), newBenchScale(), newBenchAll(), newWorker())
+}
+
+// benchFlags are those of every bench.
+type benchFlags struct {
+	out, compare string
+}
+
+func (f *benchFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.out, "out", "", "folder to keep the result in: JSON, Markdown, benchstat, plots")
+	c.Flags().StringVar(&f.compare, "compare", "", "folder of kept results: fail when a ratio is more than 20 % worse than the last one")
+}
+
+// run makes one report, shows how far it is, and does what the flags say.
+func (f *benchFlags) run(c *cobra.Command, what string, work func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error)) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	p, end := benchProgress(c.ErrOrStderr(), what)
+	r, err := work(c.Context(), self, p)
+	end()
+	if err != nil {
+		return fmt.Errorf("bench %s: %w", what, err)
+	}
+	fmt.Fprint(c.OutOrStdout(), r.Markdown())
+	worse := f.verdict(c.OutOrStdout(), r) // before the old result is written over
+	if f.out != "" {
+		name, err := r.Save(f.out)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(c.ErrOrStderr(), "kept in", name)
+	}
+	return worse
+}
+
+// verdict compares with what was kept.
+func (f *benchFlags) verdict(w io.Writer, r *bench.Report) error {
+	if f.compare == "" {
+		return nil
+	}
+	kept, all, err := r.Compare(f.compare)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n| against %s | kept | now | worse by |\n|---|---|---|---|\n", kept)
+	var bad []string
+	for _, v := range all {
+		mark := ""
+		if v.Fails {
+			mark = " **fails**"
+			bad = append(bad, fmt.Sprintf("%s : %s (%s)", v.A, v.B, v.Figure))
+		}
+		fmt.Fprintf(w, "| %s : %s (%s) | %.3g | %.3g | %+.0f %%%s |\n", v.A, v.B, v.Figure, v.Kept.Median, v.Median, v.Worse*100, mark)
+	}
+	if len(bad) > 0 {
+		return fmt.Errorf("%d of %d ratios are more than %.0f %% worse than in %s: %s", len(bad), len(all), bench.Limit*100, kept, strings.Join(bad, "; "))
+	}
+	return nil
+}
+
+// benchProgress shows a bar on a terminal, and a line for each piece of work elsewhere.
+func benchProgress(w io.Writer, what string) (p bench.Progress, end func()) {
+	if _, _, ok := terminal(w); !ok {
+		return bench.Progress{Say: func(format string, args ...any) { fmt.Fprintf(w, what+": "+format+"\n", args...) }}, func() {}
+	}
+	all := mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
+	var now atomic.Pointer[string]
+	say := func(text string) { now.Store(&text) }
+	say("starting")
+	bar := all.AddBar(1, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return what + ": " + *now.Load() + "  " })),
+		mpb.AppendDecorators(decor.Percentage(), decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
+	return bench.Progress{
+			Say: func(format string, args ...any) {
+				say(fmt.Sprintf(format, args...))
+				bar.SetTotal(1, false)
+				bar.SetCurrent(0)
+			},
+			Step: func(done, of int) {
+				bar.SetTotal(int64(of)+1, false) // the end is told by end
+				bar.SetCurrent(int64(done))
+			},
+		}, func() {
+			bar.Abort(true)
+			all.Wait()
+		}
 }
 
 func newBenchSync() *cobra.Command {
 	cfg := bench.SyncConfig{}
-	var against, out string
+	var f benchFlags
+	var against string
 	c := &cobra.Command{
 		Use: "sync", Short: "Power sync of a simulated fleet through a whole conductor", Args: noArgs,
-		Long: `Reads the power of a whole simulated fleet through a whole conductor, as fast as it goes, alternately with a raw UDP echo
-that has the same crypto and batching, and with "ipmipower --stat" (5,000 hosts at a time). The simulator and the echo
-server are processes of their own; CPU figures are those of the measured process. Writes JSON and Markdown to --out.`,
-		Example: "  ferrite bench sync --bmcs 1000 --rounds 9\n  ferrite bench sync --bmcs 50000 --rounds 5 --against echo --out bench/results",
+		Long: `Reads the power of a whole simulated fleet as fast as it goes (no pacing): through a whole conductor and through the IPMI
+engine alone, with sessions that are kept and with a session for each reading, in turns with a raw UDP echo that has the same
+crypto and batching, with "ipmipower --stat" (5,000 hosts at a time), and with "ipmitool power status" (200 of the BMCs).
+With --dead, conductors then sweep side by side at --interval, and the age of the living nodes' power state is looked at.
+Simulator, echo server and each contender are processes of their own.`,
+		Example: "  ferrite bench sync --bmcs 1000 --rounds 9\n  ferrite bench sync --bmcs 50000 --rounds 5 --against echo --dead 0.05,0.2 --out bench/results",
 		RunE: func(c *cobra.Command, _ []string) error {
-			self, err := os.Executable()
-			if err != nil {
-				return err
-			}
-			cfg.Self = self
 			for name := range strings.SplitSeq(against, ",") {
 				if name == "" {
 					continue
 				}
-				if err := oneOf("against", name, "echo", "ipmipower"); err != nil {
+				if err := oneOf("against", name, "echo", "ipmipower", "ipmitool"); err != nil {
 					return err
 				}
 				cfg.Against = append(cfg.Against, name)
 			}
-			cfg.Say = say(c)
-			r, err := bench.Sync(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return keep(c, out, r.Markdown(), r)
+			return f.run(c, "sync", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Progress = self, p
+				return bench.Sync(ctx, cfg)
+			})
 		},
 	}
-	f := c.Flags()
-	f.IntVar(&cfg.BMCs, "bmcs", 1000, "how many BMCs")
-	f.IntVar(&cfg.Rounds, "rounds", 5, "how many rounds")
-	f.Int64Var(&cfg.Window, "window", 512, "readings under way at a time")
-	f.StringVar(&against, "against", "echo,ipmipower", "what to compare with: echo, ipmipower")
-	f.StringVar(&out, "out", "", "folder to keep the result in")
+	f.add(c)
+	syncFlags(c, &cfg, 1000, 7)
+	c.Flags().StringVar(&against, "against", "echo,ipmipower", "what to compare with: echo, ipmipower, ipmitool")
+	c.Flags().Float64SliceVar(&cfg.Dead, "dead", nil, "shares of dead BMCs to measure the age of the others' power state with, like 0.05,0.2")
+	c.Flags().DurationVar(&cfg.Interval, "interval", 5*time.Second, "how often each BMC is read then")
+	return c
+}
+
+func syncFlags(c *cobra.Command, cfg *bench.SyncConfig, bmcs, rounds int) {
+	c.Flags().IntVar(&cfg.BMCs, "bmcs", bmcs, "how many BMCs")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", rounds, "how many rounds")
+	c.Flags().Int64Var(&cfg.Window, "window", 512, "readings under way at a time")
+}
+
+func newBenchGrowth() *cobra.Command {
+	cfg := bench.SyncConfig{}
+	var f benchFlags
+	c := &cobra.Command{
+		Use: "growth", Short: "What a node costs in fleets of several sizes", Args: noArgs,
+		Long: `Sets up fleets of several sizes at once, and reads each as fast as it goes, in turns: CPU for each reading and memory for each
+node, of the whole conductor, of the engine alone, and of the raw echo. Needs about 15 KB of memory for each node of all sizes
+together, and 5 KB for each BMC of the simulator.`,
+		Example: "  ferrite bench growth --sizes 1000,5000,10000,20000,50000 --out bench/results",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(cfg.Sizes) == 0 || slices.Min(cfg.Sizes) < 1 {
+				return errors.New("--sizes: wanted numbers of BMCs, like 1000,10000")
+			}
+			slices.Sort(cfg.Sizes)
+			return f.run(c, "growth", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Progress = self, p
+				return bench.Growth(ctx, cfg)
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().IntSliceVar(&cfg.Sizes, "sizes", []int{1000, 5000, 10_000, 20_000, 50_000}, "sizes of the fleets")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "how many rounds")
+	c.Flags().Int64Var(&cfg.Window, "window", 512, "readings under way at a time")
 	return c
 }
 
 func newBenchAPI() *cobra.Command {
 	cfg := bench.APIConfig{}
-	var out string
+	var f benchFlags
 	c := &cobra.Command{
 		Use: "api", Short: "Requests per second and latency of the API", Args: noArgs,
 		Long: `Stores nodes in a conductor of its own and asks for one node, for lists of 1000 and for changes, from several clients at
-a time. Client and server share the machine. Prints a Markdown table, and keeps it in --out.`,
-		Example: "  ferrite bench api --nodes 1000 --clients 8",
+a time. Client and server share the machine.`,
+		Example: "  ferrite bench api --bmcs 1000 --clients 8",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg.Say = say(c)
-			text, err := bench.API(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			fmt.Fprint(c.OutOrStdout(), text)
-			if out == "" {
-				return nil
-			}
-			name := filepath.Join(out, fmt.Sprintf("%s-api-%d.md", time.Now().UTC().Format(time.DateOnly), cfg.Nodes))
-			return os.WriteFile(name, []byte(text), 0o644) //nolint:gosec // results are for everybody
+			return f.run(c, "api", func(ctx context.Context, _ string, p bench.Progress) (*bench.Report, error) {
+				cfg.Progress = p
+				return bench.API(ctx, cfg)
+			})
 		},
 	}
-	f := c.Flags()
-	f.IntVar(&cfg.Nodes, "nodes", 1000, "how many nodes are stored")
-	f.IntVar(&cfg.Clients, "clients", 8, "how many clients ask at a time")
-	f.DurationVar(&cfg.For, "for", 5*time.Second, "how long each kind of request is made")
-	f.StringVar(&out, "out", "", "folder to keep the result in")
+	f.add(c)
+	c.Flags().IntVar(&cfg.Nodes, "bmcs", 1000, "how many nodes are stored")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds")
+	c.Flags().IntVar(&cfg.Clients, "clients", 8, "how many clients ask at a time")
+	c.Flags().DurationVar(&cfg.For, "for", 3*time.Second, "how long each kind of request is made in a round")
 	return c
 }
 
-// newEchoServer is the other side of the raw echo; "bench sync" starts it.
-func newEchoServer() *cobra.Command {
-	listen := "127.0.0.1:0"
+func newBenchCommit() *cobra.Command {
+	cfg := bench.CommitConfig{}
+	var f benchFlags
 	c := &cobra.Command{
-		Use: "echo-server", Short: "Answer every datagram with itself", Args: noArgs, Hidden: true,
-		Long:    "Answers every datagram with itself until it is ended: the other side of the raw echo of \"ferrite bench sync\".",
-		Example: "  ferrite bench echo-server --listen 127.0.0.1:7000",
+		Use: "commit", Short: "Commits per second of the log, and what a call to another conductor costs", Args: noArgs,
+		Long: `Writes nodes of 3 KB with one event each, from many writers, into logs of one, three and five voters that speak over loopback
+TCP, at the leader and at a follower; and calls another process as conductors call each other. --dir puts the logs on a disk.`,
+		Example: "  ferrite bench commit --rounds 3 --dir /var/tmp",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := bench.EchoServer(listen)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(c.OutOrStdout(), "echo at", conn.LocalAddr())
-			<-c.Context().Done()
-			return conn.Close()
+			return f.run(c, "commit", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Progress = self, p
+				return bench.Commit(ctx, cfg)
+			})
 		},
 	}
-	c.Flags().StringVar(&listen, "listen", listen, "loopback UDP address")
+	f.add(c)
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds")
+	c.Flags().IntVar(&cfg.Writers, "writers", 64, "how many write at a time")
+	c.Flags().IntSliceVar(&cfg.Voters, "voters", []int{1, 3, 5}, "sizes of the logs")
+	c.Flags().DurationVar(&cfg.For, "for", 3*time.Second, "how long each turn lasts")
+	c.Flags().IntVar(&cfg.Calls, "calls", 20_000, "calls to the other process in a turn")
+	c.Flags().StringVar(&cfg.Dir, "dir", "", "folder on the disk to measure (default the system's for temporary files)")
 	return c
 }
 
-func say(c *cobra.Command) func(string, ...any) {
-	return func(format string, args ...any) { fmt.Fprintf(c.ErrOrStderr(), format+"\n", args...) }
+func newBenchTakeover() *cobra.Command {
+	cfg := bench.TakeoverConfig{}
+	var f benchFlags
+	c := &cobra.Command{
+		Use: "takeover", Short: "kill -9 of one of three conductors: when its nodes go on", Args: noArgs,
+		Long: `Starts three conductors as processes of their own, on loopback addresses of their own, with a share of the nodes each, and
+kills one with SIGKILL: a follower of the log, then its leader. Measures when the others have noticed, when each lost node takes
+a write, when all are in a sweep again and confirmed by their BMCs, and the longest time without an answer for a reader.`,
+		Example: "  ferrite bench takeover --bmcs 10000 --rounds 3 --out bench/results",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.run(c, "takeover", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Progress = self, p
+				return bench.Takeover(ctx, cfg)
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().IntVar(&cfg.Nodes, "bmcs", 3000, "how many nodes")
+	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds, of two kills each")
+	c.Flags().IntVar(&cfg.Sample, "sample", 200, "lost nodes that are written to")
+	c.Flags().DurationVar(&cfg.Interval, "interval", 10*time.Second, "sync_power_state_interval")
+	c.Flags().StringVar(&cfg.Profile, "profile", "fast", "of the gossip: fast, mid, lan")
+	return c
 }
 
-// keep prints a report and saves it when a folder is named.
-func keep(c *cobra.Command, out, text string, r interface{ Save(string) (string, error) }) error {
-	fmt.Fprint(c.OutOrStdout(), text)
-	if out == "" {
-		return nil
+// newWorker is what the benches start beside themselves.
+func newWorker() *cobra.Command {
+	return &cobra.Command{
+		Use: "worker", Short: "One contender of a bench", Args: noArgs, Hidden: true,
+		Long:    "One contender of a bench, which tells it over standard input what to do. It ends with its input.",
+		Example: "  (started by the benches)",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return bench.Work(c.Context(), c.InOrStdin(), c.OutOrStdout())
+		},
 	}
-	name, err := r.Save(out)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(c.ErrOrStderr(), "kept in", name)
-	return nil
 }

@@ -1,0 +1,151 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sample of a report whose ratio is ours : theirs.
+func report(day string, ours, theirs []float64) *Report {
+	r := &Report{Bench: "sync", BMCs: 10, Rounds: len(ours), Machine: "m", Date: day + "T10:00:00Z"}
+	a, b := r.row("ferrite", ""), r.row("other", "")
+	for i := range ours {
+		a.set(figCPU, ours[i]).set(figRate, 1e6/ours[i])
+		b.set(figCPU, theirs[i]).set(figRate, 1e6/theirs[i])
+	}
+	r.sum()
+	r.compare(a, b, figCPU)
+	r.compare(a, b, figRate)
+	r.compare(b, a, figCPU)
+	return r
+}
+
+func TestMedianAndPercentile(t *testing.T) {
+	if s := SpreadOf([]float64{4, 1, 3, 2}); s != (Spread{2.5, 1, 4}) {
+		t.Errorf("spread %+v", s)
+	}
+	v := make([]float64, 100)
+	for i := range v {
+		v[i] = float64(i + 1)
+	}
+	for p, want := range map[float64]float64{0: 1, 1: 1, 50: 50, 99: 99, 100: 100} {
+		if got := percentile(v, p); got != want {
+			t.Errorf("p%g is %g, wanted %g", p, got, want)
+		}
+	}
+	if percentile(nil, 99) != 0 || percentile([]float64{7}, 99) != 7 {
+		t.Error("percentile of few")
+	}
+}
+
+func TestShapeOfTheJSON(t *testing.T) {
+	dir := t.TempDir()
+	r := report("2026-01-02", []float64{1, 2, 3}, []float64{2, 4, 6})
+	rss, allocs := int64(5), 0.0
+	r.Results[0].RSS, r.Results[0].Allocs = &rss, &allocs
+	name, err := r.Save(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(strings.TrimSuffix(name, ".md") + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Bench, Machine string
+		BMCs, Rounds   int
+		Results        []map[string]any
+		Ratios         []map[string]any
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.Bench != "sync" || doc.BMCs != 10 || doc.Rounds != 3 || doc.Machine != "m" || len(doc.Results) != 2 || len(doc.Ratios) != 3 {
+		t.Errorf("%s", b)
+	}
+	for _, key := range []string{"name", "nodes_per_s", "cpu_us_per_node", "rss_anon_bytes", "allocs_per_node"} {
+		if _, ok := doc.Results[0][key]; !ok {
+			t.Errorf("results without %s", key)
+		}
+	}
+	if got := fmt.Sprint(doc.Results[0]["cpu_us_per_node"]); got != "map[max:3 median:2 min:1]" {
+		t.Errorf("cpu_us_per_node is %s", got)
+	}
+	if q := doc.Ratios[0]; q["a"] != "ferrite" || q["b"] != "other" || q["figure"] != figCPU || q["median"] != 0.5 || q["min"] != 0.5 || q["max"] != 0.5 {
+		t.Errorf("ratio %v", q)
+	}
+	text, _ := os.ReadFile(name)
+	if !strings.Contains(string(text), "| ferrite | 500000 (333333-1000000) | 2.00 (1.00-3.00) |") {
+		t.Errorf("table:\n%s", text)
+	}
+	lines, _ := os.ReadFile(strings.TrimSuffix(name, ".md") + ".benchstat.txt")
+	if !strings.Contains(string(lines), "BenchmarkSync/ferrite/nodes=10 1 3 cpu_us/node 333333.3333333333 nodes/s\n") || strings.Count(string(lines), "Benchmark") != 6 {
+		t.Errorf("benchstat:\n%s", lines)
+	}
+}
+
+func TestRegressionIsByRatio(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := report("2026-01-03", []float64{1}, []float64{2}).Compare(dir); err == nil || !strings.Contains(err.Error(), "no kept result") {
+		t.Errorf("nothing kept: %v", err)
+	}
+	for day, ours := range map[string]float64{"2026-01-01": 9, "2026-01-02": 1} { // the last one counts
+		if _, err := report(day, []float64{ours, ours, ours}, []float64{2, 2, 2}).Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, x := range []struct {
+		name         string
+		ours, theirs []float64
+		fails        int
+	}{
+		{"the same on a machine that is half as fast", []float64{2, 2, 2}, []float64{4, 4, 4}, 0},
+		{"15 % worse", []float64{1.15, 1.15, 1.15}, []float64{2, 2, 2}, 0},
+		{"30 % worse in each figure and both ways", []float64{1.3, 1.3, 1.3}, []float64{2, 2, 2}, 3},
+		{"30 % worse, but one round was as good", []float64{1, 1.3, 1.3}, []float64{2, 2, 2}, 0},
+		{"better", []float64{0.5, 0.5, 0.5}, []float64{2, 2, 2}, 0},
+	} {
+		kept, all, err := report("2026-01-03", x.ours, x.theirs).Compare(dir)
+		if err != nil || !strings.Contains(kept, "2026-01-02") || len(all) != 3 {
+			t.Fatalf("%s: %s %v %v", x.name, kept, all, err)
+		}
+		n := 0
+		for _, v := range all {
+			if v.Fails {
+				n++
+			}
+		}
+		if n != x.fails {
+			t.Errorf("%s: %d ratios fail, wanted %d: %+v", x.name, n, x.fails, all)
+		}
+	}
+}
+
+func TestChartsAreDrawn(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "x")
+	c := Chart{Name: "rate", Title: "Rate", X: "BMCs", Y: "per s", LogX: true, Curves: []Curve{
+		{Name: "a", X: []float64{1000, 50_000}, Y: []float64{1, 2}}, {Name: "nothing"},
+	}}
+	if err := c.Draw(base); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(base + "-rate.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err := png.Decode(bytes.NewReader(b)); err != nil || img.Bounds().Dx() < 500 {
+		t.Errorf("png: %v", err)
+	}
+	if b, err = os.ReadFile(base + "-rate.svg"); err != nil || !bytes.Contains(b, []byte("50k")) || !bytes.Contains(b, []byte("</svg>")) {
+		t.Errorf("svg without its ticks: %v", err)
+	}
+}

@@ -1,0 +1,249 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Costs are what the benches have measured, of one machine.
+type Costs struct {
+	ReadingCPU   float64 // us of a kept reading
+	ShakeCPU     float64 // us of the first reading, with its handshake
+	CommitCPU    float64 // us of a commit, of all voters together
+	Commits      float64 // a second, three voters, 64 writers
+	OwnedBytes   float64 // of memory a node that a conductor looks after, beside its copy of the record
+	CopyBytes    float64 // of memory a node of the cell, in each of its conductors
+	Detect       float64 // s until a loss is noticed
+	From         []string
+	Missing      []string // what no kept result tells, and is assumed
+	Cores        float64
+	EventsPerSec float64 // that a publisher hands to NATS
+}
+
+// Demand is what a fleet asks for.
+type Demand struct {
+	Interval   time.Duration // of the power sync
+	Writes     float64       // commits a node and day
+	Wave       float64       // share of the nodes that are commanded in one wave
+	WaveFor    time.Duration
+	WaveWrites float64 // commits of each of them
+	WriteBytes float64 // of a commit in the log, with its event
+}
+
+// Plan is how the fleet is cut: each cell is a log with conductors of its own.
+type Plan struct {
+	Nodes      int
+	Cell       int     // nodes of a cell
+	Conductors int     // of a cell
+	Memory     float64 // bytes that a conductor may have
+	Shakes     float64 // a second that a conductor allows itself
+	Load       float64 // share of a resource that may be used in the worst hour, so that there is room for a loss
+}
+
+// DefaultDemand is a fleet of a cloud: each node is changed ten times a day, and once in a while a tenth of it is commanded at once.
+func DefaultDemand() Demand {
+	return Demand{Interval: 45 * time.Second, Writes: 40, Wave: 0.10, WaveFor: 10 * time.Minute, WaveWrites: 4, WriteBytes: 7000}
+}
+
+// DefaultPlan is cells of 50,000 nodes with three conductors of 16 GB.
+func DefaultPlan() Plan {
+	return Plan{Nodes: 1_000_000, Cell: 50_000, Conductors: 3, Memory: 16e9, Shakes: 1000, Load: 0.5}
+}
+
+// Measured reads the costs from the newest kept results of a folder.
+func Measured(dir string) (Costs, error) {
+	c := Costs{Cores: 2}
+	load := func(what string) *Report {
+		names, _ := filepath.Glob(filepath.Join(dir, "*-"+what+".json")) //nolint:errcheck // the pattern is ours
+		var best *Report
+		for _, name := range names {
+			if r, err := Load(name); err == nil && (best == nil || r.BMCs > best.BMCs || r.BMCs == best.BMCs && r.Date > best.Date) {
+				best = r
+			}
+		}
+		if best != nil {
+			c.From = append(c.From, best.base())
+		}
+		return best
+	}
+	take := func(r *Report, row, figure string, into *float64, otherwise float64) {
+		if r != nil {
+			for _, x := range r.Results {
+				if s, ok := x.figure(figure); ok && strings.HasPrefix(x.Name, row) {
+					*into = s.Median
+					return
+				}
+			}
+		}
+		*into = otherwise
+		c.Missing = append(c.Missing, fmt.Sprintf("%s (%s): %g", row, figure, otherwise))
+	}
+	sync, commit, takeover := load("sync-*"), load("commit"), load("takeover-*")
+	if sync == nil && commit == nil {
+		return c, fmt.Errorf("%s has no kept results of \"sync\" and \"commit\": make them with --out %s", dir, dir)
+	}
+	var whole, together float64
+	take(sync, keptWhole, figCPU, &c.ReadingCPU, 8)
+	take(sync, firstRound, figCPU, &c.ShakeCPU, 40)
+	take(sync, keptWhole, "bytes_per_node", &whole, 12_000)
+	take(commit, us+", voters: 3, writers: 64, at the leader", "commits_per_s", &c.Commits, 4000)
+	take(commit, us+", voters: 3, writers: 64, at the leader", "cpu_us_per_commit", &c.CommitCPU, 300)
+	take(takeover, followerDies, "detected_s", &c.Detect, 1.2)
+	take(takeover, followerDies, "bytes_per_node", &together, whole*0.7)
+	// One conductor alone: copy + owned = whole. One of three: copy + owned/3 = together.
+	c.OwnedBytes = max(0, (whole-together)*members/(members-1))
+	c.CopyBytes = max(0, whole-c.OwnedBytes)
+	c.EventsPerSec = 50_000
+	c.Missing = append(c.Missing, "notifications that a publisher hands to NATS each second: 50,000")
+	return c, nil
+}
+
+// End is where one resource ends.
+type End struct {
+	Resource string
+	Used     float64 // share of it in a cell of the plan, in the worst minute
+	Cell     int     // nodes of a cell at which the plan's Load is reached
+	Why      string
+}
+
+// Ends works out how far each resource of a cell reaches. All but the gossip's are of one cell: cells do not know of each
+// other, so the number of cells, and with it of nodes, is bounded by none of them.
+func Ends(c Costs, d Demand, p Plan) []End {
+	cell, per := float64(p.Cell), float64(p.Conductors)
+	steady := cell * d.Writes / 86400
+	wave := cell * d.Wave * d.WaveWrites / d.WaveFor.Seconds()
+	writes := steady + wave
+	owners := max(1, per-1) // one is lost
+	readings := cell / d.Interval.Seconds() / owners
+	cpu := (readings*c.ReadingCPU + writes*c.CommitCPU/per) / 1e6 / c.Cores
+	rows := []struct {
+		name string
+		used float64
+		why  string
+	}{
+		{"CPU of a conductor", cpu, fmt.Sprintf("%.0f readings/s and %.0f commits/s while one conductor is lost, on %.0f cores", readings, writes, c.Cores)},
+		{"memory of a conductor", (cell*c.CopyBytes + cell/owners*c.OwnedBytes) / p.Memory, fmt.Sprintf("each holds a copy of every node of the cell (%.1f KB) and its share of sessions and actors (%.1f KB each), of %.0f GB", c.CopyBytes/1e3, c.OwnedBytes/1e3, p.Memory/1e9)},
+		{"commits of the log", writes / c.Commits, fmt.Sprintf("%.0f of %.0f commits/s: one log a cell", writes, c.Commits)},
+		{"notifications to NATS", writes / c.EventsPerSec, "one publisher a cell, one event a commit"},
+		{"logins after a loss", cell / per / owners / p.Shakes / d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s and conductor; the share is of an interval", cell/per/owners/p.Shakes, p.Shakes)},
+		{"packets of a conductor", 2 * readings / 200_000, fmt.Sprintf("%.0f packets/s of about 200,000 that two cores move", 2*readings)},
+		{"the log's disk", writes * d.WriteBytes / 200e6, fmt.Sprintf("%.1f MB/s of 200", writes*d.WriteBytes/1e6)},
+	}
+	var out []End
+	for _, x := range rows {
+		at := math.MaxInt32
+		if x.used > 0 {
+			at = int(min(math.MaxInt32, cell*p.Load/x.used)) // all are in proportion to the cell's nodes
+		}
+		out = append(out, End{x.name, x.used, at, x.why})
+	}
+	slices.SortFunc(out, func(a, b End) int { return a.Cell - b.Cell })
+	return out
+}
+
+// Day is what a simulated day of one cell came to.
+type Day struct {
+	Commits      int
+	PeakRate     float64 // commits offered in the busiest second
+	PeakBacklog  int     // commits that waited at the end of a second
+	LongestWait  float64 // s that a commit waited for the log, at most
+	BusySeconds  int     // in which the log did all it can
+	LoginsTook   float64 // s from the loss of a conductor until its last BMC was logged in to
+	ReadingsLate int     // readings that came later than an interval after the last, because of the loss
+}
+
+// Simulate lets a cell live through a day in steps of a second, all chance from the seed: changes that come at random, a wave
+// of commands at eight o'clock, and the loss of a conductor in the middle of the wave, when the others must log in to its BMCs.
+func Simulate(c Costs, d Demand, p Plan, seed uint64) Day {
+	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // simulation
+	var out Day
+	const day, wave = 86400, 8 * 3600
+	lossAt := wave + int(d.WaveFor.Seconds()/2)
+	steady := float64(p.Cell) * d.Writes / day
+	extra := float64(p.Cell) * d.Wave * d.WaveWrites / d.WaveFor.Seconds()
+	backlog, shakes := 0.0, 0.0
+	for t := range day {
+		rate := steady
+		if t >= wave && t < wave+int(d.WaveFor.Seconds()) {
+			rate += extra
+		}
+		came := poisson(r, rate)
+		can := c.Commits
+		if t == lossAt {
+			can *= max(0, 1-c.Detect) // if it led the log, nothing is written until another one does
+			shakes = float64(p.Cell) / float64(p.Conductors)
+		}
+		if shakes > 0 {
+			done := min(shakes, p.Shakes*float64(max(1, p.Conductors-1)))
+			if shakes -= done; shakes <= 0 {
+				out.LoginsTook = float64(t-lossAt) + 1 + c.Detect
+			}
+			if float64(t-lossAt) > d.Interval.Seconds() {
+				out.ReadingsLate += int(done)
+			}
+		}
+		out.Commits += came
+		out.PeakRate = max(out.PeakRate, float64(came))
+		backlog += float64(came)
+		if backlog >= can {
+			out.BusySeconds++
+		}
+		backlog = max(0, backlog-can)
+		out.PeakBacklog = max(out.PeakBacklog, int(backlog))
+		out.LongestWait = max(out.LongestWait, backlog/c.Commits)
+	}
+	return out
+}
+
+// poisson draws how many come in a second.
+func poisson(r *rand.Rand, mean float64) int {
+	if mean > 50 { // the normal distribution is near enough
+		return max(0, int(mean+math.Sqrt(mean)*r.NormFloat64()+0.5))
+	}
+	n, p, limit := 0, 1.0, math.Exp(-mean)
+	for {
+		if p *= r.Float64(); p <= limit {
+			return n
+		}
+		n++
+	}
+}
+
+// Scale is the model as a page: what each resource comes to, and what happens in cells of several sizes.
+func Scale(c Costs, d Demand, p Plan) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Costs from %s: a reading %.1f us of CPU, a login %.0f us, a commit %.0f us (all voters), %.0f commits/s; %.1f KB a node in each conductor of its cell and %.1f KB more in its owner.\n\n",
+		strings.Join(c.From, ", "), c.ReadingCPU, c.ShakeCPU, c.CommitCPU, c.Commits, c.CopyBytes/1e3, c.OwnedBytes/1e3)
+	if len(c.Missing) > 0 {
+		fmt.Fprintf(&b, "Assumed, not measured: %s.\n\n", strings.Join(c.Missing, "; "))
+	}
+	fmt.Fprintf(&b, "Demand: each power read every %s; %g commits a node and day; waves in which %.0f %% of the nodes take %g commits each within %s. Plan: %d nodes in cells of %d with %d conductors each: %d cells, %d conductors.\n\n",
+		d.Interval, d.Writes, d.Wave*100, d.WaveWrites, d.WaveFor, p.Nodes, p.Cell, p.Conductors, cells(p.Nodes, p.Cell), cells(p.Nodes, p.Cell)*p.Conductors)
+	fmt.Fprintf(&b, "| resource | used in a cell of %d | ends at a cell of (%.0f %% used) | |\n|---|---|---|---|\n", p.Cell, p.Load*100)
+	for _, e := range Ends(c, d, p) {
+		at := short(float64(e.Cell/1000*1000)) + " nodes"
+		if e.Cell > 50_000_000 {
+			at = "no end in sight"
+		}
+		fmt.Fprintf(&b, "| %s | %s %% | %s | %s |\n", e.Resource, digits(e.Used*100), at, e.Why)
+	}
+	fmt.Fprintf(&b, "\nA simulated day of one cell: changes at random, a wave at eight, the loss of a conductor in the middle of it.\n\n")
+	fmt.Fprintf(&b, "| nodes of a cell | cells for %s | commits a day | busiest second | longest wait for the log, s | seconds at the log's limit | logged in again after, s | readings late |\n|---|---|---|---|---|---|---|---|\n", short(float64(p.Nodes)))
+	for _, size := range []int{10_000, 50_000, 100_000, 250_000, 1_000_000} {
+		q := p
+		q.Cell = size
+		x := Simulate(c, d, q, 1)
+		fmt.Fprintf(&b, "| %d | %d | %d | %.0f | %.2f | %d | %.1f | %d |\n", size, cells(p.Nodes, size), x.Commits, x.PeakRate, x.LongestWait, x.BusySeconds, x.LoginsTook, x.ReadingsLate)
+	}
+	return b.String()
+}
+
+func cells(nodes, cell int) int { return (nodes + cell - 1) / cell }

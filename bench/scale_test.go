@@ -1,0 +1,100 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+// costs are round figures, so that what comes of them can be worked out by hand.
+func costs() Costs {
+	return Costs{ReadingCPU: 10, ShakeCPU: 40, CommitCPU: 300, Commits: 4000, OwnedBytes: 6000, CopyBytes: 5000, Detect: 1.2, Cores: 2, EventsPerSec: 50_000}
+}
+
+func TestWhereResourcesEnd(t *testing.T) {
+	d, p := DefaultDemand(), DefaultPlan()
+	ends := Ends(costs(), d, p)
+	by := map[string]End{}
+	for i, e := range ends {
+		by[e.Resource] = e
+		if i > 0 && ends[i-1].Cell > e.Cell {
+			t.Errorf("%s ends before %s", e.Resource, ends[i-1].Resource)
+		}
+	}
+	// 50,000 nodes x 40 / 86,400 s, and 10 % x 4 in 600 s: 56.5 commits/s of 4,000.
+	if got := by["commits of the log"].Used; math.Abs(got-0.01412) > 1e-4 {
+		t.Errorf("commits: %g used", got)
+	}
+	// 50,000 x 5,000 + 25,000 x 6,000 bytes of 16 GB.
+	if got := by["memory of a conductor"].Used; math.Abs(got-0.025) > 1e-6 {
+		t.Errorf("memory: %g used", got)
+	}
+	// 16,667 nodes lost, 2 conductors x 1,000/s: 8.3 s of 45.
+	if got := by["logins after a loss"].Used; math.Abs(got-0.1852) > 1e-3 {
+		t.Errorf("logins: %g used", got)
+	}
+	for _, e := range ends { // a cell of that size uses what the plan allows
+		q := p
+		q.Cell = e.Cell
+		for _, again := range Ends(costs(), d, q) {
+			if again.Resource == e.Resource && math.Abs(again.Used-p.Load) > 0.01 {
+				t.Errorf("%s: %g used in a cell of %d, wanted %g", e.Resource, again.Used, e.Cell, p.Load)
+			}
+		}
+	}
+}
+
+func TestSimulatedDay(t *testing.T) {
+	d, p := DefaultDemand(), DefaultPlan()
+	a, again := Simulate(costs(), d, p, 7), Simulate(costs(), d, p, 7)
+	if a != again {
+		t.Errorf("one seed, two days: %+v %+v", a, again)
+	}
+	want := float64(p.Cell) * (d.Writes + d.Wave*d.WaveWrites)
+	if got := float64(a.Commits); math.Abs(got-want)/want > 0.01 {
+		t.Errorf("%g commits, wanted about %g", got, want)
+	}
+	if a.BusySeconds > 1 || a.ReadingsLate != 0 || a.LoginsTook < 9 || a.LoginsTook > 11 { // 16,667 at 2,000/s
+		t.Errorf("a cell of 50,000: %+v", a)
+	}
+	p.Cell = 10_000_000 // the wave alone is 6,667 commits/s
+	b := Simulate(costs(), d, p, 7)
+	if b.BusySeconds < 600 || b.LongestWait < 60 || b.ReadingsLate == 0 {
+		t.Errorf("a cell far beyond the log's limit: %+v", b)
+	}
+}
+
+func TestScaleReadsWhatWasKept(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Measured(dir); err == nil || !strings.Contains(err.Error(), "--out") {
+		t.Errorf("nothing kept: %v", err)
+	}
+	for bmcs, cpu := range map[int]float64{1000: 5, 50_000: 9} { // the largest counts
+		r := &Report{Bench: "sync", BMCs: bmcs, Date: "2026-01-02T00:00:00Z"}
+		r.row(keptWhole, "").set(figCPU, cpu).set("bytes_per_node", 11_000)
+		r.sum()
+		if _, err := r.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &Report{Bench: "takeover", BMCs: 50_000, Date: "2026-01-02T00:00:00Z"}
+	r.row(followerDies, "").set("detected_s", 1.1).set("bytes_per_node", 7000)
+	r.sum()
+	if _, err := r.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Measured(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ReadingCPU != 9 || c.Detect != 1.1 || c.OwnedBytes != 6000 || c.CopyBytes != 5000 {
+		t.Errorf("%+v", c)
+	}
+	text := Scale(c, DefaultDemand(), DefaultPlan())
+	if !strings.Contains(text, "20 cells, 60 conductors") || !strings.Contains(text, "Assumed, not measured") {
+		t.Errorf("%s", text)
+	}
+}

@@ -1,0 +1,443 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// TakeoverConfig says how the loss of a conductor is measured.
+type TakeoverConfig struct {
+	Nodes    int
+	Rounds   int           // of each: one kills a follower of the log, one its leader
+	Sample   int           // lost nodes that are written to until they accept it
+	Interval time.Duration // of the power sync
+	Profile  string        // of the gossip
+	Self     string
+	Progress
+}
+
+// Names of the rows.
+const (
+	followerDies = "ferrite, a follower of the log dies"
+	leaderDies   = "ferrite, the leader of the log dies"
+)
+
+const members = 3
+
+// site is a cluster of real processes with simulated BMCs.
+type site struct {
+	ctx   context.Context
+	cfg   TakeoverConfig
+	crew  crew
+	dir   string
+	net   string // like 127.0.60.
+	setup [members]setup
+	at    [members]*helper
+	http  *http.Client
+}
+
+func name(i int) string { return fmt.Sprintf("c%d", i+1) }
+
+// newSite starts everything and waits until all nodes are in the sweep and confirmed.
+func newSite(ctx context.Context, cfg TakeoverConfig) (*site, error) {
+	s := &site{ctx: ctx, cfg: cfg, crew: crew{ctx: ctx, self: cfg.Self}, http: &http.Client{
+		Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
+	}}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "ferrite-bench"); err != nil {
+		return nil, err
+	}
+	port, err := freeUDP()
+	if err != nil {
+		return nil, err
+	}
+	cfg.say("starting %d BMCs", cfg.Nodes)
+	if _, err := s.crew.hire(setup{Kind: "sim", BMCs: cfg.Nodes, Port: port, Sessions: slots}); err != nil {
+		return s, err
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return s, err
+	}
+	s.net = fmt.Sprintf("127.0.%d.", 100+os.Getpid()%100)
+	var join []string
+	for i := range members {
+		join = append(join, net.JoinHostPort(s.host(i), "7946"))
+	}
+	cfg.say("starting %d conductors at %s1 and up", members, s.net)
+	for i := range members {
+		s.setup[i] = setup{
+			Kind: "member", Name: name(i), Dir: filepath.Join(s.dir, name(i)), Port: port, Interval: cfg.Interval, Host: s.host(i), Join: join, Key: key,
+			Profile: cfg.Profile,
+		}
+		if s.at[i], err = start(ctx, cfg.Self, s.setup[i]); err != nil {
+			return s, err
+		}
+	}
+	for _, h := range s.at {
+		if err := h.ready(); err != nil {
+			return s, err
+		}
+	}
+	cfg.say("storing %d nodes", cfg.Nodes)
+	if _, err := s.at[0].ask(request{Do: "seed", N: cfg.Nodes}); err != nil {
+		return s, err
+	}
+	return s, s.settle()
+}
+
+func (s *site) host(i int) string { return s.net + fmt.Sprint(i+1) }
+
+func (s *site) url(i int) string { return "http://" + net.JoinHostPort(s.host(i), "6385") }
+
+func (s *site) close() {
+	for _, h := range s.at {
+		if h != nil {
+			h.fire()
+		}
+	}
+	s.crew.goHome()
+	_ = os.RemoveAll(s.dir)
+}
+
+// sweep sums up the members but one: nodes that they have, and nodes that were confirmed.
+func (s *site) sweep(but int, do string) (nodes, seen int, leader string, err error) {
+	for i, h := range s.at {
+		if i == but {
+			continue
+		}
+		a, err := h.ask(request{Do: do})
+		if err != nil {
+			return 0, 0, "", err
+		}
+		nodes, seen, leader = nodes+a.Count, seen+a.Seen, a.Text
+	}
+	return nodes, seen, leader, nil
+}
+
+// settle waits until each node is confirmed by its one owner.
+func (s *site) settle() error {
+	s.cfg.say("waiting until all nodes are shared out and in the sweep")
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		nodes, seen, _, err := s.sweep(-1, "sweep")
+		if err != nil {
+			return err
+		}
+		if nodes == s.cfg.Nodes && seen >= s.cfg.Nodes {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("of %d nodes %d are with a conductor and %d in the sweep after five minutes", s.cfg.Nodes, nodes, seen)
+		}
+		s.cfg.step(min(seen, s.cfg.Nodes-1), s.cfg.Nodes)
+	}
+}
+
+// get asks a member's API.
+func (s *site) get(i int, path string, into any) error {
+	_, err := s.ask(i, http.MethodGet, path, "", into)
+	return err
+}
+
+func (s *site) ask(i int, method, path, body string, into any) (int, error) {
+	q, err := http.NewRequestWithContext(s.ctx, method, s.url(i)+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return 0, err
+	}
+	q.Header.Set("X-OpenStack-Ironic-API-Version", "1.80")
+	q.Header.Set("Content-Type", "application/json")
+	r, err := s.http.Do(q)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		return r.StatusCode, err
+	}
+	if r.StatusCode != http.StatusOK {
+		return r.StatusCode, fmt.Errorf("%s %s: %s: %.200s", method, path, r.Status, b)
+	}
+	if into != nil {
+		err = json.Unmarshal(b, into)
+	}
+	return r.StatusCode, err
+}
+
+// owned lists nodes that belong to a member: those that will be lost with it.
+func (s *site) owned(i int) (out []string, err error) {
+	marker := ""
+	for len(out) < s.cfg.Sample {
+		var list struct {
+			Nodes []struct {
+				UUID string `json:"uuid"`
+			} `json:"nodes"`
+		}
+		if err := s.get(i, "/v1/nodes?fields=uuid&limit=1000&conductor="+name(i)+marker, &list); err != nil {
+			return nil, err
+		}
+		for _, n := range list.Nodes {
+			out = append(out, n.UUID)
+		}
+		if len(list.Nodes) < 1000 {
+			break
+		}
+		marker = "&marker=" + list.Nodes[len(list.Nodes)-1].UUID
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s owns nothing", name(i))
+	}
+	return out[:min(len(out), s.cfg.Sample)], nil
+}
+
+// clock is when things happened after the kill, in seconds.
+type clock struct {
+	mu     sync.Mutex // guards below
+	killed time.Time
+	times  map[string][]float64
+	gap    float64 // longest time between two good reads of one reader
+	failed int     // reads that failed
+}
+
+func (c *clock) note(what string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := time.Since(c.killed).Seconds()
+	c.times[what] = append(c.times[what], t)
+	return t
+}
+
+// Takeover kills one of three conductors, real processes with a share of the nodes each, and looks how long it takes until the
+// others have noticed, write to the lost nodes, and sweep them: in turns a follower of the log and its leader.
+func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
+	r := newReport("takeover", cfg.Nodes, cfg.Rounds)
+	s, err := newSite(ctx, cfg)
+	if s != nil {
+		defer s.close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	follower, leader := r.row(followerDies, ""), r.row(leaderDies, "")
+	var charts []Curve
+	for i := range cfg.Rounds {
+		for _, row := range []*Row{follower, leader} {
+			curve, err := s.kill(row)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", row.Name, err)
+			}
+			if i == 0 {
+				charts = append(charts, curve...)
+			}
+		}
+	}
+	r.sum()
+	r.compare(leader, follower, "write_p99_s")
+	r.Charts = []Chart{{
+		Name: "takeover", Title: fmt.Sprintf("kill -9 of one of %d conductors with %d nodes", members, cfg.Nodes),
+		X: "seconds after the kill", Y: "share of the lost nodes", Curves: charts,
+	}}
+	r.Notes = append(r.Notes, fmt.Sprintf("kill -9 of one of three conductors, real processes; gossip profile %q, power sync every %s. detected_s: the last survivor lists it as not alive in /v1/conductors. write: the first accepted PATCH of each of %d lost nodes, tried every 50 ms through both survivors. active_s: every lost node has an owner again, in its power sweep. confirmed_s: its BMC has answered the new owner (readings of gained nodes are spread over the sync interval). read_gap_s: the longest time in which a client that reads all the time at a survivor got no answer.",
+		cfg.Profile, cfg.Interval, cfg.Sample))
+	return r, nil
+}
+
+// kill is one loss and what follows, until the lost conductor is back with its nodes.
+func (s *site) kill(row *Row) ([]Curve, error) {
+	_, _, lead, err := s.sweep(-1, "count")
+	if err != nil {
+		return nil, err
+	}
+	victim := slices.IndexFunc(s.at[:], func(h *helper) bool { return h.what == "member "+lead })
+	if victim < 0 {
+		return nil, errors.New("the log has no leader")
+	}
+	if row.Name == followerDies {
+		victim = (victim + 1) % members
+	}
+	had, err := s.at[victim].ask(request{Do: "count"})
+	if err != nil {
+		return nil, err
+	}
+	lost, err := s.owned(victim)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range s.at {
+		m, err := h.ask(request{Do: "memory"})
+		if err != nil {
+			return nil, err
+		}
+		row.add("bytes_per_node", float64(m.RSS)/float64(s.cfg.Nodes))
+	}
+	s.cfg.say("%s: kill -9 of %s, which has %d of %d nodes", row.Name, name(victim), had.Count, s.cfg.Nodes)
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	var survivors []int
+	for i := range members {
+		if i != victim {
+			survivors = append(survivors, i)
+		}
+	}
+	c := &clock{times: map[string][]float64{}, killed: time.Now()}
+	var reading, rest sync.WaitGroup
+	stopReading := make(chan struct{})
+	for _, i := range survivors {
+		reading.Go(func() { s.read(c, i, lost, stopReading) })
+	}
+	if err := pause(ctx, time.Second); err != nil { // reads before the kill
+		return nil, err
+	}
+	c.mu.Lock()
+	c.killed = time.Now()
+	c.mu.Unlock()
+	s.at[victim].kill()
+	for _, i := range survivors {
+		rest.Go(func() { s.detect(ctx, c, i, name(victim)) })
+	}
+	for k, uuid := range lost {
+		rest.Go(func() { s.write(ctx, c, survivors, k, uuid) })
+	}
+	curve, err := s.follow(c, victim, had.Count)
+	rest.Wait()
+	close(stopReading)
+	reading.Wait()
+	if err != nil {
+		return nil, err
+	}
+	writes := c.times["write"]
+	slices.Sort(writes)
+	if len(writes) < len(lost) {
+		return nil, fmt.Errorf("%d of %d lost nodes accepted no write within a minute", len(lost)-len(writes), len(lost))
+	}
+	if len(c.times["detected"]) < len(survivors) {
+		return nil, errors.New("a survivor never noticed")
+	}
+	detected := slices.Max(c.times["detected"])
+	row.add("detected_s", detected)
+	row.add("write_p50_s", percentile(writes, 50))
+	row.add("write_p99_s", percentile(writes, 99))
+	row.add("write_p99_after_detection_s", max(0, percentile(writes, 99)-detected))
+	row.add("active_s", c.times["active"][0])
+	row.add("confirmed_s", c.times["confirmed"][0])
+	row.add("read_gap_s", c.gap)
+	row.add("reads_failed", float64(c.failed))
+	row.add("lost_nodes", float64(had.Count))
+	who := strings.TrimPrefix(row.Name, us+", ")
+	w := Curve{Name: who + ": accepts a write", X: []float64{0, writes[0]}, Y: []float64{0, 0}}
+	for i, t := range writes {
+		w.X, w.Y = append(w.X, t), append(w.Y, float64(i+1)/float64(len(writes)))
+	}
+	curve.Name = who + ": in a sweep again"
+	return []Curve{w, curve}, s.back(victim)
+}
+
+// back starts the lost conductor again and waits for its nodes to be with it.
+func (s *site) back(victim int) (err error) {
+	s.cfg.say("starting %s again", name(victim))
+	if s.at[victim], err = hire(s.ctx, s.cfg.Self, s.setup[victim]); err != nil {
+		return err
+	}
+	return s.settle()
+}
+
+// detect notes when a survivor says that the victim is not alive.
+func (s *site) detect(ctx context.Context, c *clock, i int, victim string) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		var list struct {
+			Conductors []struct {
+				Hostname string `json:"hostname"`
+				Alive    bool   `json:"alive"`
+			} `json:"conductors"`
+		}
+		if s.get(i, "/v1/conductors", &list) != nil {
+			continue
+		}
+		for _, x := range list.Conductors {
+			if x.Hostname == victim && !x.Alive {
+				c.note("detected")
+				return
+			}
+		}
+	}
+}
+
+// write changes a lost node until that is accepted.
+func (s *site) write(ctx context.Context, c *clock, survivors []int, k int, uuid string) {
+	for try, end := 0, time.Now().Add(time.Minute); time.Now().Before(end) && ctx.Err() == nil; try++ {
+		body := fmt.Sprintf(`[{"op":"add","path":"/extra/bench","value":"%d"}]`, time.Now().UnixNano())
+		if _, err := s.ask(survivors[(k+try)%len(survivors)], http.MethodPatch, "/v1/nodes/"+uuid, body, nil); err == nil {
+			c.note("write")
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// read reads lost nodes at a survivor, one after another.
+func (s *site) read(c *clock, i int, lost []string, stop chan struct{}) {
+	last := time.Now()
+	for k := 0; ; k++ {
+		select {
+		case <-stop:
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+		err := s.get(i, "/v1/nodes/"+lost[k%len(lost)], nil)
+		now := time.Now()
+		c.mu.Lock()
+		if err != nil {
+			c.failed++
+		} else {
+			c.gap = max(c.gap, now.Sub(last).Seconds())
+			last = now
+		}
+		c.mu.Unlock()
+	}
+}
+
+// follow notes when the survivors have all nodes, and when all are confirmed.
+func (s *site) follow(c *clock, victim, lost int) (Curve, error) {
+	var curve Curve
+	active := false
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
+		do, every := "count", 20*time.Millisecond
+		if active {
+			do, every = "sweep", 200*time.Millisecond
+		}
+		nodes, seen, _, err := s.sweep(victim, do)
+		if err != nil {
+			return curve, err
+		}
+		if !active {
+			t := time.Since(c.killed).Seconds()
+			curve.X = append(curve.X, t)
+			curve.Y = append(curve.Y, 1-float64(s.cfg.Nodes-nodes)/float64(lost))
+			if active = nodes >= s.cfg.Nodes; active {
+				c.note("active")
+			}
+		} else if seen >= s.cfg.Nodes {
+			c.note("confirmed")
+			return curve, nil
+		}
+		s.cfg.step(min(seen, s.cfg.Nodes-1), s.cfg.Nodes)
+		time.Sleep(every)
+	}
+	return curve, fmt.Errorf("the survivors do not have all %d nodes in their sweep after three minutes", s.cfg.Nodes)
+}
