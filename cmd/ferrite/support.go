@@ -82,7 +82,7 @@ func supportBundle(c *cobra.Command, file string, a *apiFlags, o supportOptions)
 	}
 	b := &bundle{options: o, out: c.ErrOrStderr()}
 	step, finish := stages(c.ErrOrStderr())
-	step("doctor", 0, 1)
+	step("doctor", 0, 13) // about
 	var err error
 	if b.e, err = examine(c, a, !o.quiet); err != nil {
 		finish()
@@ -91,7 +91,7 @@ func supportBundle(c *cobra.Command, file string, a *apiFlags, o supportOptions)
 	b.redactor = b.e.known
 	all := b.parts()
 	for i, p := range all {
-		step(p.name, i, len(all))
+		step(p.name, i+1, len(all)+1)
 		b.collect(p)
 	}
 	finish()
@@ -233,7 +233,7 @@ func stages(w io.Writer) (step func(name string, done, of int), finish func()) {
 	now := ""
 	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(80*time.Millisecond))
 	names := make(chan string, 1)
-	bar := p.AddBar(1, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+	bar := p.AddBar(0, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		select {
 		case now = <-names:
 		default:
