@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestARequestOutlivesItsConductor(t *testing.T) { // N1, S3
 	dir := t.TempDir()
 	open := func(dir string, life uint64) (persistence.Store, *Fleet, func()) {
 		t.Helper()
-		s, err := persistence.Open(persistence.Config{Dir: dir, Name: "c1", Incarnation: life, Key: bytes.Repeat([]byte{7}, 32)})
+		s, err := persistence.Open(persistence.Config{Dir: dir, Name: "c1", Incarnation: life, Key: bytes.Repeat([]byte{7}, 32), Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
