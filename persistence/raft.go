@@ -139,6 +139,7 @@ func (s *Raft) start(c *codec) error {
 	if s.port != nil {
 		s.port.begin()
 		s.background.Go(func() { s.care(s.life) })
+		s.background.Go(func() { s.tellLeaders(s.life) })
 	}
 	s.background.Go(func() { s.keep(s.life) })
 	if err := s.lead(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 )
 
@@ -27,8 +28,14 @@ func (l *logger) Noticef(format string, v ...any) {
 // Warnf writes a warning.
 func (l *logger) Warnf(format string, v ...any) { l.log.Warn("nats server", "says", line(format, v)) }
 
-// Errorf writes an error.
-func (l *logger) Errorf(format string, v ...any) { l.log.Error("nats server", "says", line(format, v)) }
+// Errorf writes an error. That the server of a conductor which is gone does not answer is told of the conductor already.
+func (l *logger) Errorf(format string, v ...any) {
+	if text := line(format, v); strings.HasPrefix(text, "Error trying to connect to route") {
+		l.log.Debug("nats server", "says", text)
+	} else {
+		l.log.Error("nats server", "says", text)
+	}
+}
 
 // Debugf writes nothing: the server is started without its debug lines.
 func (l *logger) Debugf(string, ...any) {}
