@@ -27,6 +27,7 @@ type Member struct {
 	Remote      string `json:"m,omitempty"` // address for calls from other members
 	NATS        string `json:"b,omitempty"` // address for routes between the NATS servers inside
 	Version     string `json:"v,omitempty"` // of its binary
+	Cluster     string `json:"z,omitempty"` // beginning of the id of its log, "" = has none yet
 }
 
 // View is what one member saw at one moment. It never changes.

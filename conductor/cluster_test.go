@@ -257,3 +257,22 @@ func TestSettingsMustAgree(t *testing.T) { // L4
 		t.Errorf("a conductor with other settings: %v", err)
 	}
 }
+
+// A data folder of another cluster under the same key: refused at its start, and nobody is harmed.
+func TestAForeignFolderIsRefused(t *testing.T) { // L4
+	net := cluster.NewNetwork()
+	foreign := oneOf(t, net, "c2")
+	stop(t, start(t, foreign)) // a cluster of its own
+	c1 := start(t, oneOf(t, net, "c1"))
+	foreign.Cluster.Join = []string{c1.membership.Addr()}
+	c, err := Start(context.Background(), foreign)
+	if err == nil {
+		stop(t, c)
+	}
+	if err == nil || !strings.Contains(err.Error(), "start with an empty folder to join that one") {
+		t.Errorf("a foreign folder: %v", err)
+	}
+	if code, text := ask(t, c1, "POST", "/v1/nodes", `{"driver":"fake-hardware"}`); code != 201 {
+		t.Errorf("%d %s", code, text)
+	}
+}

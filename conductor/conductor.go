@@ -36,6 +36,7 @@ type Conductor struct {
 	store       persistence.Store
 	identity    string // id of this cluster's log, mixed into message ids (N2)
 	engine      *ipmi.Engine
+	traps       *ipmi.Traps            // nil = none are listened for
 	drivers     map[string]*bmc.Driver // by interface name
 	fleet       *actors.Fleet
 	endpoints   *endpoints
@@ -56,7 +57,9 @@ type Conductor struct {
 	transport  cluster.Transport
 	router     *cluster.Router
 	hop        *hop
-	views      atomic.Uint64 // Views taken over
+	views      atomic.Uint64   // Views taken over
+	starting   context.Context // ends with the start, or with the cause for which it is refused
+	started    func()          // its start is over: nobody refuses it any more
 	takeovers  takeovers
 
 	stopping atomic.Bool
@@ -106,12 +109,18 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return fmt.Errorf("the log did not come up: %w", err)
 	}
-	if c.together(ctx); c.membership != nil {
-		c.placement.view.Store(c.membership.View())
-	}
+	c.together(ctx)
 	if c.identity, err = identity(ctx, c.store); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the cluster's id: %w", err)
+	}
+	if c.membership != nil {
+		if name, tag := c.stranger(); name != "" {
+			_ = ln.Close()
+			return fmt.Errorf("the data folder %s is of cluster %s, but conductor %s, which --join leads to, is of cluster %s: start with an empty folder to join that one, or with another --join", c.cfg.DataDir, c.clusterTag(), name, tag)
+		}
+		c.placement.view.Store(c.own(c.membership.View()))
+		c.started()
 	}
 	if err := c.agree(ctx); err != nil {
 		_ = ln.Close()
@@ -134,7 +143,7 @@ func (c *Conductor) start(ctx context.Context) error {
 		return err
 	}
 	if c.membership != nil { // from here on the others may send it requests
-		if err := c.membership.Update(func(m *cluster.Member) { m.Joining = false }); err != nil {
+		if err := c.membership.Update(func(m *cluster.Member) { m.Joining, m.Cluster = false, c.clusterTag() }); err != nil {
 			c.log.Debug("gossip", "error", err)
 		}
 	}
@@ -180,6 +189,9 @@ func (c *Conductor) open(ctx context.Context) error {
 		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep, MinFree: c.cfg.DiskMinFree,
 	})
 	if err != nil {
+		if c.starting != nil && c.starting.Err() != nil && ctx.Err() == nil {
+			return context.Cause(c.starting)
+		}
 		return err
 	}
 	c.store, c.keys.store = store, store
@@ -250,6 +262,9 @@ func (c *Conductor) act() error {
 	if cfg.Logger == nil {
 		cfg.Logger = c.log
 	}
+	if cfg.StartsFile == "" && c.cfg.DataDir != "" {
+		cfg.StartsFile = filepath.Join(c.cfg.DataDir, "bmc-starts")
+	}
 	engine, err := ipmi.New(cfg)
 	if err != nil {
 		return fmt.Errorf("IPMI engine: %w", err)
@@ -262,11 +277,14 @@ func (c *Conductor) act() error {
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder: c.encoder(), SubnetTopic: c.cfg.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
-		Wanted: c.placement.mine, Groups: c.placement.groups,
+		Wanted: c.placement.mine, Groups: c.placement.groups, Hints: c.cfg.PETListen != "",
 	})
 	c.fleet = f
 	c.began("actors", func(context.Context) error { f.Close(); return nil })
 	c.spawn("fleet", f.Run)
+	if err := c.listenTraps(); err != nil {
+		return err
+	}
 	c.endpoints = newEndpoints(c.store)
 	c.spawn("endpoints", c.endpoints.run)
 	c.began("operations", f.Drain)

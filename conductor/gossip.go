@@ -97,14 +97,17 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gossip_listen: %w", err), raft.Close())
 	}
-	c.began("gossip", func(context.Context) error { return c.membership.Leave(time.Second) })
-	begin, err := c.gathered(ctx, fresh)
+	starting, refuse := context.WithCancelCause(ctx)
+	c.starting, c.started = starting, func() { refuse(nil) }
+	c.began("gossip", func(context.Context) error { c.started(); return c.membership.Leave(time.Second) })
+	go c.rivals(starting, refuse)
+	begin, err := c.gathered(starting, fresh)
 	if err != nil {
-		return nil, errors.Join(err, raft.Close())
+		return nil, errors.Join(context.Cause(starting), raft.Close())
 	}
 	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
 	return &persistence.Net{
-		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: ctx.Done(), Version: c.cfg.Version,
+		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: starting.Done(), Version: c.cfg.Version,
 		Patience: patience[x.Profile],
 	}, nil
 }
@@ -112,6 +115,52 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 // patience is how long the log's members bear the silence of its leader: as long as the gossip's profile takes pauses for
 // nothing.
 var patience = map[string]time.Duration{"": 500 * time.Millisecond, "fast": 500 * time.Millisecond, "mid": time.Second, "lan": 1500 * time.Millisecond}
+
+// rivals refuses a start under a name that another living conductor has. One that died a moment ago, and is not yet taken for
+// dead, is no rival.
+func (c *Conductor) rivals(starting context.Context, refuse context.CancelCauseFunc) {
+	const sure = 12 * time.Second // longer than any profile takes to notice a death
+	var first time.Time
+	for {
+		select {
+		case <-starting.Done():
+			return
+		case at := <-c.membership.Taken():
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				c.log.Warn("another conductor of this name is known to the others; if it is dead they will notice", "name", c.cfg.Name, "address", at)
+			case time.Since(first) > sure:
+				refuse(fmt.Errorf("a conductor named %q is alive at %s already: give this one another --name, or stop that one", c.cfg.Name, at))
+				return
+			}
+		}
+	}
+}
+
+// clusterTag is what gossip carries of the log's id.
+func (c *Conductor) clusterTag() string { return c.identity[:min(8, len(c.identity))] }
+
+// own leaves members of another cluster out of a View: with the same key they hear one another's gossip.
+func (c *Conductor) own(v *cluster.View) *cluster.View {
+	ours := make([]cluster.Member, 0, len(v.Members))
+	for _, m := range v.Members {
+		if m.Cluster == "" || m.Cluster == c.clusterTag() {
+			ours = append(ours, m)
+		}
+	}
+	return cluster.NewView(v.Seq, ours)
+}
+
+// stranger names a member of another cluster, "" = there is none.
+func (c *Conductor) stranger() (name, tag string) {
+	for _, m := range c.membership.View().Members {
+		if m.Name != c.cfg.Name && m.Cluster != "" && m.Cluster != c.clusterTag() {
+			return m.Name, m.Cluster
+		}
+	}
+	return "", ""
+}
 
 // reach is an address as others reach it.
 func (c *Conductor) reach(addr string) string {
@@ -141,14 +190,13 @@ func (c *Conductor) advertisedAPI() string {
 }
 
 // gathered waits until it is clear who begins the log: nobody where somebody has one; else, once all that are expected are
-// there, the one whose name comes first. It tells what it waits for. A name that another living conductor has is refused.
+// there, the one whose name comes first. It tells what it waits for.
 func (c *Conductor) gathered(ctx context.Context, fresh bool) (begin bool, err error) {
 	const settled = time.Second // for so long nothing may have changed before a log begins
 	tell := time.NewTicker(5 * time.Second)
 	defer tell.Stop()
 	var since time.Time
 	var last uint64
-	taken, conflicts := "", 0
 	for {
 		v := c.membership.View()
 		if v.Seq != last || since.IsZero() {
@@ -161,10 +209,6 @@ func (c *Conductor) gathered(ctx context.Context, fresh bool) (begin bool, err e
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case taken = <-c.membership.Taken():
-			if conflicts++; conflicts > 20 {
-				return false, fmt.Errorf("a conductor named %q is alive at %s already: give this one another --name, or stop that one", c.cfg.Name, taken)
-			}
 		case <-tell.C:
 			c.log.Warn("waiting for the other conductors", "here", names(v), "wanted", c.cfg.Cluster.Expect, "join", c.cfg.Cluster.Join)
 		case <-time.After(20 * time.Millisecond):
@@ -234,7 +278,7 @@ func (c *Conductor) attend(ctx context.Context) error {
 		case <-c.membership.Changes():
 		case <-tick.C:
 		}
-		now := c.membership.View()
+		now := c.own(c.membership.View())
 		for _, m := range known.Members { // nobody waits for the dead, frozen or not
 			if !now.Lives(m.Name, m.Incarnation) {
 				c.log.Warn("a conductor is gone", "name", m.Name)
