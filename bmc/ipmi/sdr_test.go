@@ -220,6 +220,16 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+// TestTooManySensors: a machine that claims more sensors than any has is believed the first of them.
+func TestTooManySensors(t *testing.T) {
+	one := compactRecord(1, "", 0x0f, 0)
+	r := repository{image: strings.Repeat(string(one), maxImage/len(one))}
+	all, bad := r.sensors()
+	if len(all) != maxSensors || bad != 0 {
+		t.Errorf("%d sensors, %d bad records: wanted %d", len(all), bad, maxSensors)
+	}
+}
+
 func endless(s *scripted, n int) {
 	for i := range n {
 		id := uint16(i) //nolint:gosec // below 65536

@@ -126,7 +126,7 @@ func FuzzSDR(f *testing.F) {
 			all, _ := r.sensors()
 			before := p.asked
 			got, _ := readSensors(all, p.ask)
-			if p.asked-before > 2*len(all) || len(all) > 15*maxRecords {
+			if p.asked-before > 2*len(all) || len(all) > maxSensors {
 				t.Fatalf("%d sensors took %d commands", len(all), p.asked-before)
 			}
 			sane(t, got[:min(len(got), 200)])

@@ -13,6 +13,7 @@ import (
 // Bounds on what a BMC may make us ask and keep. Large servers have some 300 records of 50 to 70 bytes.
 const (
 	maxRecords = 2048
+	maxSensors = 2048      // a record can stand for 15
 	maxImage   = 128 << 10 // bytes of all records together
 	maxAsked   = 16 << 10  // commands of one reading of the repository
 	maxRetried = 16        // cancelled reservations and chunks that were too large
@@ -102,9 +103,9 @@ func readRepository(where sdrCommands, stamp string, ask asker) (repository, err
 	return repository{stamp: stamp, image: image.String()}, nil
 }
 
-// sensors are those of the image; records that make no sense are counted and left out.
+// sensors are those of the image, maxSensors at most; records that make no sense are counted and left out.
 func (r repository) sensors() (out []sensor, bad int) {
-	for rest := []byte(r.image); len(rest) >= sdrHeader; {
+	for rest := []byte(r.image); len(rest) >= sdrHeader && len(out) < maxSensors; {
 		n := min(sdrHeader+int(rest[4]), len(rest))
 		s, err := parseSensors(rest[:n])
 		if err != nil {
@@ -112,7 +113,7 @@ func (r repository) sensors() (out []sensor, bad int) {
 		}
 		out, rest = append(out, s...), rest[n:]
 	}
-	return out, bad
+	return out[:min(len(out), maxSensors)], bad
 }
 
 // sdrReader is one walk through the records.
