@@ -248,12 +248,12 @@ func TestSettingsMustAgree(t *testing.T) { // L4
 	net := cluster.NewNetwork()
 	c1 := start(t, oneOf(t, net, "c1"))
 	cfg := oneOf(t, net, "c2", c1.membership.Addr())
-	cfg.NotificationFormat = "oslo"
+	cfg.Policy.HardwareTypes = []string{"fake-hardware"}
 	c, err := Start(context.Background(), cfg)
 	if err == nil {
 		stop(t, c)
 	}
-	if err == nil || !strings.Contains(err.Error(), "notification_format is bare there and oslo here") {
+	if err == nil || !strings.Contains(err.Error(), "enabled_hardware_types is [fake-hardware ipmi] there and [fake-hardware] here") {
 		t.Errorf("a conductor with other settings: %v", err)
 	}
 }

@@ -66,8 +66,6 @@ type agreed struct {
 	Valid         time.Duration
 	HardwareTypes []string
 	Enabled       map[string][]string
-	Topics        []string
-	Format        string
 }
 
 var agreedKey = persistence.Key{Kind: persistence.KindSetting, ID: "agreed"}
@@ -77,7 +75,7 @@ var agreedKey = persistence.Key{Kind: persistence.KindSetting, ID: "agreed"}
 func (c *Conductor) agree(ctx context.Context) error {
 	mine := agreed{
 		Valid: c.cfg.Policy.Valid, HardwareTypes: slices.Sorted(slices.Values(c.cfg.Policy.HardwareTypes)),
-		Enabled: c.cfg.Policy.Enabled, Topics: c.cfg.Topics, Format: c.cfg.NotificationFormat,
+		Enabled: c.cfg.Policy.Enabled,
 	}
 	b, err := json.Marshal(mine)
 	if err != nil {
@@ -111,7 +109,6 @@ func difference(theirs, mine agreed) string {
 		theirs, mine any
 	}{
 		{"enabled_hardware_types", theirs.HardwareTypes, mine.HardwareTypes}, {"enabled interfaces", theirs.Enabled, mine.Enabled},
-		{"versioned_notifications_topics", theirs.Topics, mine.Topics}, {"notification_format", theirs.Format, mine.Format},
 		{"the validity of permits", theirs.Valid, mine.Valid},
 	} {
 		a, b := fmt.Sprint(row.theirs), fmt.Sprint(row.mine)
