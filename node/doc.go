@@ -14,7 +14,7 @@
 //	for _, e := range d.Effects { run(e) }                            // only now the outside world
 //
 // Where to find what: words.go, node.go, message.go, decision.go are the vocabulary; fsm.go is the provision state machine
-// (docs/fsm.md shows it); step.go moves it; power.go and powersync.go are about power; provision.go starts flows,
+// (docs/fsm.md shows it); step.go moves it; power.go and powersync.go are about power, manage.go about the BMC itself; provision.go starts flows,
 // outcome.go ends them; resume.go takes over what a lost owner left; update.go is PATCH. The stories in testdata/stories
 // tell each rule by example: read those first, and add one for each new rule.
 //

@@ -29,6 +29,8 @@
 // An outbox may hold events of other consumers (package nova): their subjects begin with $, and a Publisher passes them by
 // unless Config.Takes says that they are its own.
 //
+// Sensor data is in no log and goes another way: a SensorEncoder makes the message and a Casual sends it, once at most.
+//
 // A payload is a table of fields (payload.go), an event family a row (family.go).
 //
 // # Concurrency
