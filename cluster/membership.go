@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,6 +171,7 @@ func (m *Membership) Close() error {
 func (m *Membership) rejoin() {
 	t := time.NewTimer(0)
 	defer t.Stop()
+	told := map[string]bool{} // peers that have been told of since they answered last
 	for {
 		select {
 		case <-m.done:
@@ -176,8 +179,11 @@ func (m *Membership) rejoin() {
 		case <-t.C:
 		}
 		t.Reset(rejoinEvery)
-		for _, peer := range m.strangers() {
-			if _, err := m.list.Join([]string{peer}); err != nil {
+		missing := m.strangers()
+		maps.DeleteFunc(told, func(peer string, _ bool) bool { return !slices.Contains(missing, peer) })
+		for _, peer := range missing {
+			if _, err := m.list.Join([]string{peer}); err != nil && !told[peer] {
+				told[peer] = true
 				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "error", strings.Join(strings.Fields(err.Error()), " "))
 			}
 		}
