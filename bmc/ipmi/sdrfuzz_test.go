@@ -74,7 +74,7 @@ func sane(t *testing.T, all []bmc.Sensor) {
 		for _, f := range s.Fields {
 			text(f.Name)
 			text(f.Value)
-			if len(f.Value) > 400 {
+			if len(f.Value) > 160 {
 				t.Fatalf("%s: %s has %d bytes", s.ID, f.Name, len(f.Value))
 			}
 		}
