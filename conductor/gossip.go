@@ -295,6 +295,7 @@ func (c *Conductor) attend(ctx context.Context) error {
 			if err := c.membership.Update(func(m *cluster.Member) { m.Cut = cut }); err != nil {
 				c.log.Debug("gossip", "error", err)
 			}
+			now = c.own(c.membership.View()) // the one before says otherwise of ourselves
 		}
 		if is := quiet > freezeAfter; is != frozen {
 			frozen = is
