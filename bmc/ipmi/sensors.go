@@ -226,7 +226,7 @@ func (s *sensor) readingText(raw byte, out *bmc.Sensor) string {
 // number words a value: with three places, or none where whole allows it and it needs none. What no machine measures is
 // worded short.
 func number(v float64, whole bool) string {
-	if math.Abs(v) >= 1e21 {
+	if math.Abs(v) >= 1e30 {
 		return fmt.Sprintf("%.6g", v)
 	}
 	if whole && v == math.Trunc(v) && math.Abs(v) < 1<<31 {
