@@ -101,9 +101,10 @@ func TestVendorMethods(t *testing.T) {
 			t.Errorf("identify %s: %d %v, the light is on: %v", state, code, doc, f.get(0)["identify_light"])
 		}
 	}
-	if code, doc := s.call("POST", "/v1/nodes/m1/vendor_passthru?method=send_raw", map[string]any{"raw_bytes": "0x06 0x04"}); code != 202 {
-		t.Fatalf("send_raw: %d %v", code, doc)
+	if out := s.cli("node", "passthru", "list", "m1"); !strings.Contains(out, "bmc_reset") || !strings.Contains(out, "send_raw") {
+		t.Errorf("the CLI lists %s", out)
 	}
+	s.cli("node", "passthru", "call", "m1", "send_raw", "--arg", "raw_bytes=0x06 0x04")
 	s.await("m1", map[string]any{"reservation": nil, "last_error": nil})
 	if n := f.named(0, "get self test"); n != 1 {
 		t.Errorf("the raw request was sent %d times", n)
