@@ -7,10 +7,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"time"
 
 	"ferrite/conductor"
+	"ferrite/node"
 )
 
 // member is a conductor that is one of several, in a process of its own.
@@ -23,6 +25,11 @@ func newMember(ctx context.Context, s setup) (role, error) {
 	cc := conductor.Defaults()
 	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.Key = s.Name, s.Dir, net.JoinHostPort(s.Host, "6385"), "", s.Key
 	cc.Logger, cc.SyncInterval, cc.ServeOn = slog.New(slog.DiscardHandler), s.Interval, 0 // it complains of the dead
+	cc.Policy.Enabled, cc.Policy.Defaults = maps.Clone(cc.Policy.Enabled), maps.Clone(cc.Policy.Defaults)
+	if cc.Policy.Defaults == nil {
+		cc.Policy.Defaults = map[string]string{}
+	}
+	cc.Policy.Enabled["console"], cc.Policy.Defaults["console"] = []string{"fake", "no-console"}, "fake"
 	cc.Cluster = &conductor.Cluster{
 		Gossip: net.JoinHostPort(s.Host, "7946"), Raft: net.JoinHostPort(s.Host, "7947"), Remote: net.JoinHostPort(s.Host, "7948"),
 		Join: s.Join, Expect: len(s.Join), Profile: s.Profile,
@@ -45,6 +52,15 @@ func (m *member) do(ctx context.Context, q request) (reply, error) {
 		a := reply{Count: m.c.Activated()}
 		m.c.Fleet().Sweep().Ages(time.Now(), func(time.Duration) { a.Seen++ })
 		a.Text, _, _ = m.c.Store().Role()
+		return a, nil
+	case "consoles": // that it has started itself
+		a := reply{}
+		m.c.Store().Nodes(nil, func(n *node.Node) bool {
+			if n.ConsoleEnabled && n.Intent == nil && n.Owner.Name == m.s.Name {
+				a.Count++
+			}
+			return true
+		})
 		return a, nil
 	case "count":
 		leader, _, _ := m.c.Store().Role()

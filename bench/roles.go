@@ -71,7 +71,7 @@ func newConductorWorker(ctx context.Context, s setup) (role, error) {
 	}
 	cc := conductor.Defaults()
 	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.Logger = "bench", w.dir, "127.0.0.1:0", "", quiet()
-	cc.ServeOn, cc.IPMI.Handshakes = 0, 0
+	cc.ServeOn, cc.IPMI.Handshakes, cc.IPMI.Rate, cc.IPMI.SubnetRate = 0, 0, 0, 0 // no pacing
 	if cc.SyncInterval = s.Interval; s.Interval == 0 {
 		cc.SyncInterval = time.Hour // rounds are run by hand
 	}
@@ -178,7 +178,7 @@ type engineWorker struct {
 func newEngineWorker(_ context.Context, s setup) (role, error) {
 	w := &engineWorker{wake: make(chan struct{}, 1), base: memory().RSS}
 	cfg := ipmi.Defaults()
-	cfg.Handshakes, cfg.Logger = 0, quiet()
+	cfg.Handshakes, cfg.Rate, cfg.SubnetRate, cfg.Logger = 0, 0, 0, quiet()
 	if s.PerPoll {
 		cfg.SessionIdle = time.Nanosecond
 	}

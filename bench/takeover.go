@@ -28,6 +28,7 @@ type TakeoverConfig struct {
 	Sample   int           // lost nodes that are written to until they accept it
 	Interval time.Duration // of the power sync
 	Profile  string        // of the gossip
+	Consoles int           // started before, and restored
 	Self     string
 	Progress
 }
@@ -226,12 +227,15 @@ func (c *clock) note(what string) float64 {
 // Takeover kills one of three conductors, real processes with a share of the nodes each, and looks how long it takes until the
 // others have noticed, write to the lost nodes, and sweep them: in turns a follower of the log and its leader.
 func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
-	r := newReport("takeover", cfg.Nodes, cfg.Rounds)
+	r := newReport(cfg.bench(), cfg.Nodes, cfg.Rounds)
 	s, err := newSite(ctx, cfg)
 	if s != nil {
 		defer s.close()
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.consoles(r); err != nil {
 		return nil, err
 	}
 	follower, leader := r.row(followerDies, ""), r.row(leaderDies, "")
@@ -249,6 +253,10 @@ func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
 	}
 	r.sum()
 	r.compare(leader, follower, "write_p99_s")
+	if cfg.Consoles > 0 {
+		r.compare(leader, follower, "consoles_s")
+		r.Notes = append(r.Notes, fmt.Sprintf("%d nodes had a console. consoles_s: all of them are started again, by an owner that lives. Consoles are of the fake interface, which starts at once and carries no bytes: this is what the operation costs, not a terminal.", cfg.Consoles))
+	}
 	r.Charts = []Chart{{
 		Name: "takeover", Title: fmt.Sprintf("kill -9 of one of %d conductors with %d nodes", members, cfg.Nodes),
 		X: "seconds after the kill", Y: "share of the lost nodes", Curves: charts,
@@ -256,6 +264,76 @@ func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
 	r.Notes = append(r.Notes, fmt.Sprintf("kill -9 of one of three conductors, real processes; gossip profile %q, power sync every %s. detected_s: the last survivor lists it as not alive in /v1/conductors. write: the first accepted PATCH of each of %d lost nodes, tried every 50 ms through both survivors. active_s: every lost node has an owner again, in its power sweep. confirmed_s: its BMC has answered the new owner (readings of gained nodes are spread over the sync interval). read_gap_s: the longest time in which a client that reads all the time at a survivor got no answer.",
 		cfg.Profile, cfg.Interval, cfg.Sample))
 	return r, nil
+}
+
+// bench is the report's name.
+func (c TakeoverConfig) bench() string {
+	if c.Consoles > 0 {
+		return "console"
+	}
+	return "takeover"
+}
+
+// consoles starts them through the API, at all members.
+func (s *site) consoles(r *Report) error {
+	if s.cfg.Consoles == 0 {
+		return nil
+	}
+	s.cfg.say("starting %d consoles", s.cfg.Consoles)
+	row := r.row(us+", consoles are started through the API", "until each is enabled; 16 requests at a time, at all conductors")
+	var failed error
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	work := make(chan int)
+	began := time.Now()
+	for range 16 {
+		wg.Go(func() {
+			for i := range work {
+				if err := s.order(i%members, http.MethodPut, fmt.Sprintf("/v1/nodes/n%06d/states/console", i), `{"enabled":true}`); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range s.cfg.Consoles {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	if failed != nil {
+		return failed
+	}
+	if err := await(s.ctx, time.Minute, func() bool { n, err := s.started(-1); return err == nil && n >= s.cfg.Consoles }); err != nil {
+		n, _ := s.started(-1)
+		return fmt.Errorf("%d of %d consoles were started: %w", n, s.cfg.Consoles, err)
+	}
+	row.set("consoles_per_s", float64(s.cfg.Consoles)/time.Since(began).Seconds())
+	return nil
+}
+
+// order asks for something that is accepted and done later.
+func (s *site) order(i int, method, path, body string) error {
+	if code, err := s.ask(i, method, path, body, nil); code != http.StatusAccepted {
+		return fmt.Errorf("%s: %d %w", path, code, err)
+	}
+	return nil
+}
+
+// started counts the consoles that members but one have started.
+func (s *site) started(but int) (n int, err error) {
+	for i, h := range s.at {
+		if i == but {
+			continue
+		}
+		a, err := h.ask(request{Do: "consoles"})
+		if err != nil {
+			return 0, err
+		}
+		n += a.Count
+	}
+	return n, nil
 }
 
 // kill is one loss and what follows, until the lost conductor is back with its nodes.
@@ -314,6 +392,13 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 	for k, uuid := range lost {
 		rest.Go(func() { s.write(ctx, c, survivors, k, uuid) })
 	}
+	if s.cfg.Consoles > 0 {
+		rest.Go(func() {
+			if await(ctx, time.Minute, func() bool { n, err := s.started(victim); return err == nil && n >= s.cfg.Consoles }) == nil {
+				c.note("consoles")
+			}
+		})
+	}
 	curve, err := s.follow(c, victim, had.Count)
 	rest.Wait()
 	close(stopReading)
@@ -339,6 +424,12 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 	row.add("read_gap_s", c.gap)
 	row.add("reads_failed", float64(c.failed))
 	row.add("lost_nodes", float64(had.Count))
+	if s.cfg.Consoles > 0 {
+		if len(c.times["consoles"]) == 0 {
+			return nil, fmt.Errorf("not all of %d consoles were restored within a minute", s.cfg.Consoles)
+		}
+		row.add("consoles_s", c.times["consoles"][0])
+	}
 	who := strings.TrimPrefix(row.Name, us+", ")
 	w := Curve{Name: who + ": accepts a write", X: []float64{0, writes[0]}, Y: []float64{0, 0}}
 	for i, t := range writes {
@@ -354,7 +445,10 @@ func (s *site) back(victim int) (err error) {
 	if s.at[victim], err = hire(s.ctx, s.cfg.Self, s.setup[victim]); err != nil {
 		return err
 	}
-	return s.settle()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	return await(s.ctx, time.Minute, func() bool { n, err := s.started(-1); return err == nil && n >= s.cfg.Consoles })
 }
 
 // detect notes when a survivor says that the victim is not alive.

@@ -26,7 +26,7 @@ func newBench() *cobra.Command {
 		`Measure Ferrite against raw limits and other tools, in turns within one run. Load goes to loopback only. Each bench prints a
 Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds its ratios against what was kept.`,
 		"  ferrite bench sync --bmcs 1000\n  ferrite bench all --out bench/results",
-		newBenchSync(), newBenchGrowth(), newBenchAPI(), newBenchCommit(), newBenchTakeover(), newBenchScale(), newBenchAll(), newWorker())
+		newBenchSync(), newBenchGrowth(), newBenchAPI(), newBenchCommit(), newBenchTakeover(), newBenchConsole(), newBenchScale(), newBenchAll(), newWorker())
 }
 
 // benchFlags are those of every bench.
@@ -241,20 +241,47 @@ func newBenchTakeover() *cobra.Command {
 kills one with SIGKILL: a follower of the log, then its leader. Measures when the others have noticed, when each lost node takes
 a write, when all are in a sweep again and confirmed by their BMCs, and the longest time without an answer for a reader.`,
 		Example: "  ferrite bench takeover --bmcs 10000 --rounds 3 --out bench/results",
+		RunE:    func(c *cobra.Command, _ []string) error { return f.takeover(c, "takeover", cfg) },
+	}
+	f.add(c)
+	takeoverFlags(c, &cfg)
+	return c
+}
+
+func newBenchConsole() *cobra.Command {
+	cfg := bench.TakeoverConfig{}
+	var f benchFlags
+	c := &cobra.Command{
+		Use: "console", Short: "kill -9 of one of three conductors: when its consoles are back", Args: noArgs,
+		Long: `Starts three conductors as "ferrite bench takeover" does, and consoles of the fake interface on some of their nodes, and kills
+a conductor: measures how fast consoles are started, and when all are restored. Fake consoles carry no bytes.`,
+		Example: "  ferrite bench console --bmcs 3000 --consoles 500 --out bench/results",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c, "takeover", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
-				cfg.Self, cfg.Progress = self, p
-				return bench.Takeover(ctx, cfg)
-			})
+			if cfg.Consoles < 1 || cfg.Consoles > cfg.Nodes {
+				return fmt.Errorf("--consoles is %d: wanted 1 to --bmcs", cfg.Consoles)
+			}
+			return f.takeover(c, "console", cfg)
 		},
 	}
 	f.add(c)
+	takeoverFlags(c, &cfg)
+	c.Flags().IntVar(&cfg.Consoles, "consoles", 500, "how many of the nodes have a console")
+	return c
+}
+
+func (f *benchFlags) takeover(c *cobra.Command, what string, cfg bench.TakeoverConfig) error {
+	return f.run(c, what, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+		cfg.Self, cfg.Progress = self, p
+		return bench.Takeover(ctx, cfg)
+	})
+}
+
+func takeoverFlags(c *cobra.Command, cfg *bench.TakeoverConfig) {
 	c.Flags().IntVar(&cfg.Nodes, "bmcs", 3000, "how many nodes")
 	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds, of two kills each")
 	c.Flags().IntVar(&cfg.Sample, "sample", 200, "lost nodes that are written to")
 	c.Flags().DurationVar(&cfg.Interval, "interval", 10*time.Second, "sync_power_state_interval")
 	c.Flags().StringVar(&cfg.Profile, "profile", "fast", "of the gossip: fast, mid, lan")
-	return c
 }
 
 // newWorker is what the benches start beside themselves.

@@ -98,10 +98,11 @@ var (
 		"sync --bmcs 50000 --rounds 7 --against echo,ipmipower",
 		"growth --rounds 7",
 		"api", "commit",
-		"takeover --bmcs 3000", "takeover --bmcs 10000", "takeover --bmcs 50000 --rounds 2",
+		"takeover --bmcs 3000", "takeover --bmcs 10000", "takeover --bmcs 50000 --rounds 2", "console",
 	}
 	quickBenches = []string{
 		"sync --bmcs 200 --rounds 2 --against echo --dead 0.05 --interval 1s", "growth --sizes 100,200 --rounds 2", "api --rounds 1 --for 200ms",
 		"commit --rounds 1 --for 200ms --calls 640", "takeover --bmcs 100 --rounds 1 --sample 20 --interval 1s",
+		"console --bmcs 100 --consoles 30 --rounds 1 --sample 20 --interval 1s",
 	}
 )
