@@ -21,6 +21,14 @@ func (d *Damage) Error() string {
 		"\"ferrite verify\" tells what else is damaged", d.File, d.Found)
 }
 
+// plain words an error without the advice of a start.
+func plain(err error) string {
+	if d := (*Damage)(nil); errors.As(err, &d) {
+		return d.File + " is damaged: " + d.Found
+	}
+	return err.Error()
+}
+
 // stranger is a file that bears the name of one of ours without being one.
 type stranger struct{ file, like string }
 

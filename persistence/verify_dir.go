@@ -108,7 +108,7 @@ func (i *inspection) state(dir, tmp string, progress func(done, about int)) erro
 	}
 	store, err := openBadger(tmp, slog.New(slog.DiscardHandler))
 	if err != nil {
-		i.problem("%s", strings.ReplaceAll(err.Error(), tmp, dir))
+		i.problem("%s", strings.ReplaceAll(plain(err), tmp, dir))
 		return nil
 	}
 	if err := store.db.VerifyChecksum(); err != nil {
@@ -186,7 +186,7 @@ func (i *inspection) log(dir, tmp string, snapshot node.Rev) error {
 	}
 	w, err := openLog(tmp, newRaftLog(slog.New(slog.DiscardHandler)))
 	if err != nil {
-		i.problem("the log in %s cannot be opened: %s", dir, strings.ReplaceAll(err.Error(), tmp, dir))
+		i.problem("the log in %s cannot be opened: %s", dir, strings.ReplaceAll(plain(err), tmp, dir))
 		return nil
 	}
 	defer func() { _ = w.Close() }() // it was only read
