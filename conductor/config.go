@@ -70,8 +70,9 @@ type Config struct {
 	DrainTimeout  time.Duration // graceful_shutdown_timeout
 	ServeOn       time.Duration // how long requests are still served after /readyz has turned red
 
-	IPMI ipmi.Config
-	Fake fake.Config
+	IPMI      ipmi.Config
+	PETListen string // UDP address for platform event traps; "" = none
+	Fake      fake.Config
 
 	Sensors SensorData
 }

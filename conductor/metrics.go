@@ -56,6 +56,13 @@ var metrics = []metric{
 	{"conductor_bmc_handshakes_total", "IPMI logins begun.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Handshakes) }},
 	{"conductor_bmc_logins_refused_total", "IPMI logins that a BMC refused.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Refused) }},
 	{"conductor_bmc_retransmits_total", "IPMI packets sent again.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Retransmits) }},
+	{"conductor_bmc_probes_total", "Questions outside of a session to BMCs that had not answered.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Probes) }},
+	{"conductor_bmc_paced_total", "Power readings that waited for their turn because of ipmi.rate or ipmi.subnet_rate.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Paced) }},
+	{"conductor_bmc_traps_total", "Datagrams received at ipmi.pet_listen.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Received) }},
+	{"conductor_bmc_traps_followed_total", "Platform event traps that brought a power reading.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Followed) }},
+	{"conductor_bmc_traps_limited_total", "Platform event traps that came too soon after another one of their BMC.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Limited) }},
+	{"conductor_bmc_traps_unknown_total", "Platform event traps of BMCs that no node here has.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Unknown) }},
+	{"conductor_bmc_traps_malformed_total", "Datagrams that are no platform event traps.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Malformed) }},
 	{"conductor_bmc_engine_failures_total", "Failures of the IPMI engine's own code, each with one BMC left alone.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Panics) }},
 	{"conductor_bmc_socket_errors_total", "Errors of receiving from the network.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.SocketErrors) }},
 	{"conductor_disk_free_bytes", "Free space on the disk of the data folder.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.DiskFree) }},
@@ -142,7 +149,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
+	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), traps: m.c.traps.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}

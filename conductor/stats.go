@@ -55,6 +55,7 @@ type figures struct {
 	nova  nova.Stats
 	bus   notify.Stats
 	ipmi  ipmi.Stats
+	traps ipmi.TrapStats
 	twice int // nodes behind a BMC that another node has too
 
 	cluster clusterFigures

@@ -99,7 +99,7 @@ func BenchmarkPoll(b *testing.B) {
 	for _, n := range []int{1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			cfg := Defaults()
-			cfg.Handshakes = 0
+			cfg.Handshakes, cfg.Rate, cfg.SubnetRate = 0, 0, 0
 			e := engine(b, cfg)
 			hs := apart(b, e, n)
 			sweep(b, hs)
@@ -123,7 +123,7 @@ func BenchmarkPoll(b *testing.B) {
 // BenchmarkPaced is a sweep spread over time, as the power sync does it: a hundred polls every 20 ms.
 func BenchmarkPaced(b *testing.B) {
 	cfg := Defaults()
-	cfg.Handshakes = 0
+	cfg.Handshakes, cfg.Rate, cfg.SubnetRate = 0, 0, 0
 	e := engine(b, cfg)
 	hs := apart(b, e, 1000)
 	sweep(b, hs)
@@ -141,7 +141,7 @@ func BenchmarkPaced(b *testing.B) {
 // BenchmarkOpen is a handshake with the first reading.
 func BenchmarkOpen(b *testing.B) {
 	cfg := Defaults()
-	cfg.Handshakes = 0
+	cfg.Handshakes, cfg.Rate, cfg.SubnetRate = 0, 0, 0
 	e := engine(b, cfg)
 	hs := apart(b, e, b.N)
 	b.ReportAllocs()
@@ -156,7 +156,7 @@ func BenchmarkOpen(b *testing.B) {
 func BenchmarkMemory(b *testing.B) {
 	const n = 20000
 	cfg := Defaults()
-	cfg.Handshakes = 0
+	cfg.Handshakes, cfg.Rate, cfg.SubnetRate = 0, 0, 0
 	e := engine(b, cfg)
 	var before, idle, open runtime.MemStats
 	runtime.GC()

@@ -61,7 +61,7 @@ type Config struct {
 // Defaults are Ironic's settings where it has any.
 func Defaults() Config {
 	return Config{
-		Window: 4096, ReceiveBuffer: 8 << 20, Handshakes: 1000,
+		Window: 4096, ReceiveBuffer: 8 << 20, Handshakes: 1000, Rate: 5000, SubnetRate: 50,
 		Timeouts:            []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
 		CommandRetryTimeout: 60 * time.Second, MinCommandInterval: 5 * time.Second, BusyDelay: time.Second,
 		SessionIdle: 50 * time.Second, AuthBackOff: 5 * time.Minute, SlotBackOff: 20 * time.Second,

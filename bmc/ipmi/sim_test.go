@@ -24,6 +24,7 @@ func quick() Config {
 	c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	c.Timeouts = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond}
 	c.MinCommandInterval, c.BusyDelay = 0, 10*time.Millisecond
+	c.Rate, c.SubnetRate = 0, 0
 	return c
 }
 

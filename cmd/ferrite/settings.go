@@ -168,6 +168,8 @@ func ipmiSettings(s *config.Config, c *conductor.Config) error {
 	i.CommandRetryTimeout, i.MinCommandInterval = s.Duration("ipmi.command_retry_timeout"), s.Duration("ipmi.min_command_interval")
 	i.DisableBootTimeout = s.Bool("ipmi.disable_boot_timeout")
 	i.DefaultBootMode = s.String("deploy.default_boot_mode")
+	i.Rate, i.SubnetRate, i.Handshakes = float64(s.Int("ipmi.rate")), float64(s.Int("ipmi.subnet_rate")), float64(s.Int("ipmi.handshake_rate"))
+	i.Quirks, c.PETListen = s.Strings("ipmi.quirks"), s.String("ipmi.pet_listen")
 	i.Shards = s.Int("bmc_shards")
 	for _, text := range s.Strings("ipmi.cipher_suite_versions") {
 		n, err := strconv.Atoi(text)

@@ -44,7 +44,7 @@ func configOf(t *testing.T, args ...string) (conductor.Config, error) {
 // other is a value of an option that is not its default, by key where one cannot be made up.
 func other(o config.Option) string {
 	special := map[string]string{
-		"auth_strategy": "http_basic", "enabled_hardware_types": "ipmi", "ipmi.cipher_suite_versions": "3,17",
+		"auth_strategy": "http_basic", "enabled_hardware_types": "ipmi", "ipmi.cipher_suite_versions": "3,17", "ipmi.quirks": "acme:padding",
 		"pprof_listen": "127.0.0.1:6060", "api_listen": "127.0.0.1:1", "nats_url": "nats://127.0.0.1:1",
 		"nova.auth_url": "http://127.0.0.1:1", "nova.endpoint_override": "http://127.0.0.1:1/v2.1",
 	}
