@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,8 @@ func other(o config.Option) string {
 	special := map[string]string{
 		"auth_strategy": "http_basic", "enabled_hardware_types": "ipmi", "ipmi.cipher_suite_versions": "3,17", "ipmi.quirks": "acme:padding",
 		"pprof_listen": "127.0.0.1:6060", "api_listen": "127.0.0.1:1", "nats_url": "nats://127.0.0.1:1",
+		"gossip_listen": "127.0.0.1:7946", "raft_listen": "127.0.0.1:1", "remote_listen": "127.0.0.1:1", "nats_routes_listen": "127.0.0.1:1",
+		"advertise_address": "127.0.0.1", "join": "127.0.0.2:7946",
 		"nova.auth_url": "http://127.0.0.1:1", "nova.endpoint_override": "http://127.0.0.1:1/v2.1",
 	}
 	switch {
@@ -80,11 +83,19 @@ func other(o config.Option) string {
 // elsewhereUsed are the options that no field of conductor.Config stands for.
 var elsewhereUsed = map[string]string{
 	"insecure": "judged by package config", "log_level": "logSettings", "log_format": "logSettings",
+	"tls_ca": "TestConductorsSpeakTLS of package test", "tls_cert": "the same", "tls_key": "the same",
 	"api_tls_cert": "TestFilesAreRead", "api_tls_key": "TestFilesAreRead", "cluster_key_file": "TestFilesAreRead",
 }
 
 // needs are the flags that an option makes no sense without.
 var needs = map[string][]string{
+	"raft_listen":            {"--gossip-listen=127.0.0.1:7946"},
+	"remote_listen":          {"--gossip-listen=127.0.0.1:7946"},
+	"nats_routes_listen":     {"--gossip-listen=127.0.0.1:7946"},
+	"advertise_address":      {"--gossip-listen=127.0.0.1:7946"},
+	"gossip_profile":         {"--gossip-listen=127.0.0.1:7946"},
+	"join":                   {"--gossip-listen=127.0.0.1:7946", "--cluster-key-file=KEY"},
+	"bootstrap_expect":       {"--gossip-listen=127.0.0.1:7946", "--join=127.0.0.2:7946", "--cluster-key-file=KEY"},
 	"auth_strategy":          {"--htpasswd-file=x"},
 	"nats_jetstream":         {"--nats-url=nats://127.0.0.1:1"},
 	"nova.auth_url":          {"--nova-username=u", "--nova-password=p", "--nova-project-name=s"},
@@ -96,6 +107,10 @@ func TestEverySettingWithoutANoteReachesTheConductor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := filepath.Join(t.TempDir(), "cluster.key")
+	if err := os.WriteFile(key, []byte(conductor.NewKey()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	reached := 0
 	for _, o := range config.Options {
 		if o.Note != "" || elsewhereUsed[o.Key] != "" {
@@ -103,7 +118,10 @@ func TestEverySettingWithoutANoteReachesTheConductor(t *testing.T) {
 		}
 		args := []string{"--" + o.Flag() + "=" + other(o)}
 		base := normal
-		if more := needs[o.Key]; more != nil {
+		if more := slices.Clone(needs[o.Key]); more != nil {
+			for i := range more {
+				more[i] = strings.Replace(more[i], "=KEY", "="+key, 1)
+			}
 			args = append(args, more...)
 			if base, err = configOf(t, more...); err != nil {
 				t.Fatal(err)
