@@ -92,7 +92,7 @@ func turns(all []contender, rounds int, p Progress) error {
 // sessions that are kept and with one for each reading, alternately with the raw UDP echo and the tools of today.
 func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	r := newReport("sync", cfg.BMCs, cfg.Rounds, tools(cfg.Against)...)
-	r.Notes = append(r.Notes, fmt.Sprintf("Pacing off: rounds go as fast as %d readings under way allow. The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.", cfg.Window))
+	r.Notes = append(r.Notes, fmt.Sprintf("Pacing off (no ipmi.rate, ipmi.subnet_rate or ipmi.handshake_rate): rounds go as fast as %d readings under way allow. The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.", cfg.Window))
 	w := &crew{ctx: ctx, self: cfg.Self}
 	defer w.goHome()
 	port, err := freeUDP()
@@ -333,7 +333,8 @@ func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
 		ages []float64
 	}
 	var fleets []*fleet
-	for _, dead := range append([]float64{0}, cfg.Dead...) {
+	shares := append([]float64{0}, slices.DeleteFunc(slices.Clone(cfg.Dead), func(v float64) bool { return v == 0 })...)
+	for _, dead := range shares {
 		port, err := freeUDP()
 		if err != nil {
 			return err
@@ -347,7 +348,7 @@ func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
 		if err != nil {
 			return err
 		}
-		fleets = append(fleets, &fleet{row: r.row(name, "age of the living nodes' power state; paced"), h: h})
+		fleets = append(fleets, &fleet{row: r.row(name, "age of the living nodes' power state"), h: h})
 	}
 	const warm, looks = 3, 40 // intervals until it is settled; looks at it afterwards, over four intervals
 	cfg.say("sweeping for %s", (warm+4)*cfg.Interval)
@@ -392,7 +393,7 @@ func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
 			r.compare(x.row, fleets[0].row, "age_p99_s")
 		}
 		slices.Sort(x.ages)
-		c := Curve{Name: fmt.Sprintf("%g %% dead", append([]float64{0}, cfg.Dead...)[i]*100)}
+		c := Curve{Name: fmt.Sprintf("%g %% dead", shares[i]*100)}
 		for p := range 101 {
 			c.X, c.Y = append(c.X, percentile(x.ages, float64(p))), append(c.Y, float64(p)/100)
 		}

@@ -146,7 +146,7 @@ Simulator, echo server and each contender are processes of their own.`,
 	f.add(c)
 	syncFlags(c, &cfg, 1000, 7)
 	c.Flags().StringVar(&against, "against", "echo,ipmipower", "what to compare with: echo, ipmipower, ipmitool")
-	c.Flags().Float64SliceVar(&cfg.Dead, "dead", nil, "shares of dead BMCs to measure the age of the others' power state with, like 0.05,0.2")
+	c.Flags().Float64SliceVar(&cfg.Dead, "dead", nil, "shares of dead BMCs to measure the age of the others' power state with, like 0.05,0.2; 0 = with none")
 	c.Flags().DurationVar(&cfg.Interval, "interval", 5*time.Second, "how often each BMC is read then")
 	return c
 }
