@@ -152,7 +152,7 @@ func TestDamagedLog(t *testing.T) {
 	refused, whole, torn := 0, 0, 0
 	for _, name := range names {
 		for _, h := range harms {
-			for range 8 {
+			for range 5 {
 				copied := t.TempDir()
 				if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 					t.Fatal(err)
@@ -248,7 +248,7 @@ func TestTornLog(t *testing.T) {
 		t.Fatalf("the batch more has %d bytes", end-int(w.end))
 	}
 	rng := rand.New(rand.NewPCG(1, 9))
-	for i := range 40 {
+	for i := range 15 {
 		copied := t.TempDir()
 		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 			t.Fatal(err)

@@ -187,7 +187,7 @@ func TestDamagedState(t *testing.T) {
 			continue
 		}
 		for _, h := range harms {
-			for range 5 {
+			for range 3 {
 				copied := copyOf(t, dir)
 				path := filepath.Join(copied, base)
 				what := spoil(t, path, h, rng)
@@ -274,7 +274,7 @@ func TestTornState(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(dir, "*.vlog"))
 	mem, values := filepath.Base(slices.Max(list)), filepath.Base(slices.Max(logs))
 	rng := rand.New(rand.NewPCG(8, 2))
-	for i := range 20 {
+	for i := range 10 {
 		copied := copyOf(t, dir)
 		data, err := os.ReadFile(filepath.Join(copied, mem))
 		if err != nil {
