@@ -110,7 +110,7 @@ func (e *ensemble) startAll() {
 	e.whole()
 }
 
-// whole waits until every conductor is ready and knows all of them as living members with a place in the log.
+// whole waits until every conductor is ready and knows all of them as living members with a vote in the log.
 func (e *ensemble) whole() {
 	e.t.Helper()
 	for _, s := range e.all {
@@ -140,7 +140,7 @@ func (e *ensemble) sees(s *site, last *string) bool {
 	alive := 0
 	for _, m := range members {
 		x, _ := m.(map[string]any)
-		if x["state"] == "alive" && x["role"] != "joining" {
+		if x["state"] == "alive" && (x["role"] == "leader" || x["role"] == "voter") {
 			alive++
 		}
 	}
