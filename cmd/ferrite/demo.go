@@ -28,18 +28,21 @@ const demoSpare = 5
 
 // demoOptions are the flags of "ferrite demo".
 type demoOptions struct {
-	bmcs    int
-	api     string
-	nats    string
-	sim     string
-	control string
-	force   bool
-	sync    time.Duration
-	ends    time.Duration
+	bmcs int
+	// conductors that run as processes of their own; 1 = inside this one
+	conductors int
+	killAfter  time.Duration
+	api        string
+	nats       string
+	sim        string
+	control    string
+	force      bool
+	sync       time.Duration
+	ends       time.Duration
 }
 
 func newDemo() *cobra.Command {
-	o := demoOptions{bmcs: 200, api: "127.0.0.1:6385", nats: embedded.DefaultListen, sim: sim.Defaults().Listen, control: "127.0.0.1:6231", sync: 5 * time.Second}
+	o := demoOptions{bmcs: 200, conductors: 1, api: "127.0.0.1:6385", nats: embedded.DefaultListen, sim: sim.Defaults().Listen, control: "127.0.0.1:6231", sync: 5 * time.Second}
 	c := &cobra.Command{
 		Use: "demo", Short: "Run a conductor with simulated machines, to play with", Args: noArgs,
 		Long: fmt.Sprintf(`Run a conductor with simulated machines, to play with.
@@ -49,10 +52,15 @@ over UDP on loopback; enrolls --bmcs of them through the HTTP API and brings the
 you to enroll); prints what to try; and shows a live status line, or a line every 5 s off a terminal. A port that is
 taken is named and another one used. Ctrl-C ends all of it and leaves nothing behind.
 
+With --conductors 3 three conductors, each a process of its own, share the machines. Keys kill one (SIGKILL) and start it
+again, and the status line shows who takes its nodes over and how long that took; off a terminal --kill-after does so once.
+
 Other than Ironic, the demo believes the machine and not the record when their power differs; with
 --force-power-state-during-sync it puts the machine back, as Ironic does by default.`, demoSpare),
 		Example: "  ferrite demo\n" +
 			"  ferrite demo --bmcs 1000 --for 60s\n" +
+			"  ferrite demo --conductors 3\n" +
+			"  ferrite demo --conductors 3 --kill-after 10s --for 30s\n" +
 			"  ferrite demo --force-power-state-during-sync",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.bmcs < 1 || o.bmcs > 100_000 {
@@ -63,6 +71,12 @@ Other than Ironic, the demo believes the machine and not the record when their p
 			}
 			if !onLoopback(o.api) {
 				return usageError{fmt.Errorf("--api-listen is %q: wanted a loopback address, since the demo asks nobody for a password", o.api)}
+			}
+			if o.conductors < 1 || o.conductors > demoMost {
+				return usageError{fmt.Errorf("--conductors is %d: wanted 1 to %d", o.conductors, demoMost)}
+			}
+			if o.killAfter != 0 && (o.conductors < 2 || o.killAfter < 0) {
+				return usageError{fmt.Errorf("--kill-after is %s with %d conductors: wanted more than 0, and at least 2", o.killAfter, o.conductors)}
 			}
 			d := demo{o: o, screen: newScreen(c.OutOrStdout()), colour: paletteFor(c.OutOrStdout())}
 			if o.ends < 0 {
@@ -75,7 +89,9 @@ Other than Ironic, the demo believes the machine and not the record when their p
 	}
 	f := c.Flags()
 	f.IntVar(&o.bmcs, "bmcs", o.bmcs, "how many machines to enroll")
-	f.StringVar(&o.api, "api-listen", o.api, "address of the API")
+	f.IntVar(&o.conductors, "conductors", o.conductors, fmt.Sprintf("how many conductors, up to %d; with 2 and more each is a process of its own", demoMost))
+	config.DurationFlag(f, &o.killAfter, "kill-after", "kill the log's leader so long after all are ready, and start it again so long after that, 0 = by keys only")
+	f.StringVar(&o.api, "api-listen", o.api, "address of the API; the next ones for further conductors")
 	f.StringVar(&o.nats, "nats-listen", o.nats, "address of the NATS server inside")
 	f.StringVar(&o.sim, "sim-listen", o.sim, "UDP address of the simulated BMCs")
 	f.StringVar(&o.control, "sim-control", o.control, "address of the simulator's control API")
@@ -93,7 +109,9 @@ type demo struct {
 
 	dir       string
 	fleet     *sim.Fleet
-	conductor *conductor.Conductor
+	conductor *conductor.Conductor // nil = cluster
+	cluster   *demoCluster
+	keys      keyboard
 	failed    chan error // of the simulator
 	simEnded  sync.WaitGroup
 	stopSim   context.CancelFunc
@@ -102,7 +120,11 @@ type demo struct {
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.screen, format+"\n", args...) }
 
 func (d *demo) run(ctx context.Context) (err error) {
-	d.say("Ferrite %s demo: a conductor and %d simulated machines, all on this computer; nothing is kept.", version, d.o.bmcs+demoSpare)
+	who := "a conductor"
+	if d.o.conductors > 1 {
+		who = fmt.Sprintf("%d conductors", d.o.conductors)
+	}
+	d.say("Ferrite %s demo: %s and %d simulated machines, all on this computer; nothing is kept.", version, who, d.o.bmcs+demoSpare)
 	began := time.Now()
 	defer func() { err = errors.Join(err, d.end()) }()
 	if err := d.start(ctx); err != nil {
@@ -112,6 +134,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return stopped(ctx, err)
 	}
 	d.introduce(time.Since(began))
+	if d.cluster != nil {
+		return d.watchCluster(ctx)
+	}
 	return d.watch(ctx)
 }
 
@@ -135,7 +160,25 @@ func (d *demo) start(ctx context.Context) error {
 	if err := d.startSim(); err != nil {
 		return err
 	}
+	if d.o.conductors > 1 {
+		return d.startCluster(ctx)
+	}
 	return d.startConductor(ctx)
+}
+
+// apiURL is where the API is: any conductor's.
+func (d *demo) apiURL() string {
+	if d.cluster != nil {
+		return "http://" + d.cluster.members[0].api
+	}
+	return d.conductor.APIURL()
+}
+
+func (d *demo) natsURL() string {
+	if d.cluster != nil {
+		return "nats://" + d.cluster.members[0].nats
+	}
+	return d.conductor.NATSURL()
 }
 
 func (d *demo) startSim() error {
@@ -237,6 +280,10 @@ func (d *demo) end() error {
 	}
 	began := time.Now()
 	var err error
+	d.keys.restore()
+	if d.cluster != nil {
+		d.cluster.end()
+	}
 	if d.conductor != nil {
 		down, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 		defer cancel()
@@ -253,7 +300,11 @@ func (d *demo) end() error {
 	if rmErr := os.RemoveAll(d.dir); rmErr != nil {
 		err = errors.Join(err, fmt.Errorf("the temporary data folder: %w", rmErr))
 	} else {
-		d.say("Ended in %.1f s. BMC sessions that remained open: %d. Data folder %s: removed.", time.Since(began).Seconds(), left, d.dir)
+		if d.cluster == nil {
+			d.say("Ended in %.1f s. BMC sessions that remained open: %d. Data folder %s: removed.", time.Since(began).Seconds(), left, d.dir)
+		} else { // killed, not asked: sessions end with the simulator
+			d.say("Ended in %.1f s. Conductors that still run: %d. Data folder %s: removed.", time.Since(began).Seconds(), len(d.cluster.living()), d.dir)
+		}
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (d *demo) driverInfo(i int) map[string]any {
 func (d *demo) enroll(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	api := client.New(d.conductor.APIURL(), client.WithConnections(enrollers), client.WithPoll(10*time.Millisecond),
+	api := client.New(d.apiURL(), client.WithConnections(enrollers), client.WithPoll(10*time.Millisecond),
 		client.WithRetry(10, 100*time.Millisecond), client.WithUserAgent("ferrite-demo"))
 	defer api.Close()
 	step, finish := d.progress(int64(d.o.bmcs))

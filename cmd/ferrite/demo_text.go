@@ -27,7 +27,11 @@ func (d *demo) introduce(took time.Duration) {
 	d.say("%s after %.1f s: %d machines are available, %d of them on.", d.colour.paint(bold, "Ready"), took.Seconds(), d.o.bmcs, on)
 	d.say("%d more BMCs wait for you to enroll: %s to %s, port %d, user admin, password password.", demoSpare, first.Addr(), last.Addr(), first.Port())
 	d.say("")
-	for _, row := range [][2]string{{"API", d.conductor.APIURL()}, {"NATS", d.conductor.NATSURL()}, {"BMCs' control", "http://" + d.fleet.ControlAddr()}, {"metrics", d.conductor.APIURL() + "/metrics"}} {
+	rows := [][2]string{{"API", d.apiURL()}, {"NATS", d.natsURL()}, {"BMCs' control", "http://" + d.fleet.ControlAddr()}, {"metrics", d.apiURL() + "/metrics"}}
+	if d.cluster != nil {
+		rows = append(d.cluster.addresses(), rows[2])
+	}
+	for _, row := range rows {
 		d.say("  %-15s %s", row[0], d.colour.paint(cyan, row[1]))
 	}
 	d.say("")
@@ -50,6 +54,9 @@ func (d *demo) introduce(took time.Duration) {
 		d.say("  %s", t.command)
 	}
 	d.say("")
+	if d.cluster != nil {
+		d.cluster.introduce()
+	}
 	d.say("Ctrl-C ends all of it.")
 }
 
@@ -61,21 +68,24 @@ func (d *demo) tries() []try {
 		"pull the plug of " + on + ", which is on, behind the conductor's back",
 	}
 	tail := try{
-		self() + " notifications tail" + flagUnless("--nats-url", d.conductor.NATSURL(), "nats://127.0.0.1:4222"),
+		self() + " notifications tail" + flagUnless("--nats-url", d.natsURL(), "nats://127.0.0.1:4222"),
 		"watch the notifications (in a terminal of its own)",
 	}
 	found := "what became of the record, within " + d.o.sync.String()
+	if d.cluster != nil {
+		tail.why = "watch the notifications, of all conductors (in a terminal of its own)"
+	}
 	if cli := findCLI(); cli != "" {
 		return []try{
 			tail,
-			{"export OS_AUTH_TYPE=none OS_ENDPOINT=" + d.conductor.APIURL() + "\n  " + cli + " node list", "all machines, by the real CLI of Ironic"},
+			{"export OS_AUTH_TYPE=none OS_ENDPOINT=" + d.apiURL() + "\n  " + cli + " node list", "all machines, by the real CLI of Ironic"},
 			{cli + " node power on " + off, "switch one on"},
 			pull,
 			{cli + " node show " + on + " --fields name power_state last_error updated_at", found},
 		}
 	}
 	curl := "curl -s -H 'X-OpenStack-Ironic-API-Version: 1.89' "
-	base := d.conductor.APIURL() + "/v1/nodes"
+	base := d.apiURL() + "/v1/nodes"
 	return []try{
 		tail,
 		{curl + "'" + base + "?fields=name,power_state,provision_state&limit=5'", "some machines (the baremetal CLI is missing: apt-get install python3-ironicclient)"},
