@@ -117,30 +117,31 @@ func (s *site) close() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// sweep sums up the members but one: nodes that they have, and nodes that were confirmed.
-func (s *site) sweep(but int, do string) (nodes, seen int, leader string, err error) {
+// sweep sums up the members but one: nodes that they have, the fewest that one has, and nodes that were confirmed.
+func (s *site) sweep(but int, do string) (nodes, fewest, seen int, leader string, err error) {
+	fewest = s.cfg.Nodes
 	for i, h := range s.at {
 		if i == but {
 			continue
 		}
 		a, err := h.ask(request{Do: do})
 		if err != nil {
-			return 0, 0, "", err
+			return 0, 0, 0, "", err
 		}
-		nodes, seen, leader = nodes+a.Count, seen+a.Seen, a.Text
+		nodes, fewest, seen, leader = nodes+a.Count, min(fewest, a.Count), seen+a.Seen, a.Text
 	}
-	return nodes, seen, leader, nil
+	return nodes, fewest, seen, leader, nil
 }
 
 // settle waits until each node is confirmed by its one owner.
 func (s *site) settle() error {
 	s.cfg.say("waiting until all nodes are shared out and in the sweep")
 	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		nodes, seen, _, err := s.sweep(-1, "sweep")
+		nodes, fewest, seen, _, err := s.sweep(-1, "sweep")
 		if err != nil {
 			return err
 		}
-		if nodes == s.cfg.Nodes && seen >= s.cfg.Nodes {
+		if nodes == s.cfg.Nodes && seen >= s.cfg.Nodes && fewest >= s.cfg.Nodes/members/2 { // who has just come has its share
 			return nil
 		}
 		if time.Now().After(end) {
@@ -338,7 +339,7 @@ func (s *site) started(but int) (n int, err error) {
 
 // kill is one loss and what follows, until the lost conductor is back with its nodes.
 func (s *site) kill(row *Row) ([]Curve, error) {
-	_, _, lead, err := s.sweep(-1, "count")
+	_, _, _, lead, err := s.sweep(-1, "count")
 	if err != nil {
 		return nil, err
 	}
@@ -515,7 +516,7 @@ func (s *site) follow(c *clock, victim, lost int) (Curve, error) {
 		if active {
 			do, every = "sweep", 200*time.Millisecond
 		}
-		nodes, seen, _, err := s.sweep(victim, do)
+		nodes, _, seen, _, err := s.sweep(victim, do)
 		if err != nil {
 			return curve, err
 		}
