@@ -22,8 +22,13 @@
 // sensors and the event log give way to all of these, one by one. Between two mutating commands to one BMC lies
 // MinCommandInterval. Sinks run in the shard's goroutine.
 //
+// Readings take places in token buckets (Rate, SubnetRate) and wait for them; calls count and do not wait. A BMC that is
+// read less often than its sessions live keeps none. What a vendor's BMCs do unlike the standard is in quirks.txt.
+//
 // # Failure
 //
+// A BMC that gave no answer is asked outside of a session before the next reading (probe.go). A process that keeps dying
+// opens sessions for readings later (starts.go), so that those it left behind do not fill the BMCs' tables.
 // Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session; chassis
 // reset, NMI, BMC reset and raw requests are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
 // answer takes its session with it. Every packet of a mutating
