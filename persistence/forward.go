@@ -172,7 +172,13 @@ func (s *Raft) again(p *proposal) {
 }
 
 // joinLog waits until this member is part of a log with a leader, and has caught up. It tells what it waits for.
-func (s *Raft) joinLog() error {
+func (s *Raft) joinLog(servers []raft.Server) error {
+	if len(servers) == 1 { // nobody else's silence is to be waited for
+		req := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
+		if err := s.network.TimeoutNow(s.id, raft.ServerAddress(s.id), req, &raft.TimeoutNowResponse{}); err != nil {
+			s.log.Debug("no early election", "err", err)
+		}
+	}
 	tell := time.NewTicker(5 * time.Second)
 	defer tell.Stop()
 	for {

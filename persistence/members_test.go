@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -82,7 +84,7 @@ func (c *crowd) config(name string, bootstrap bool) persistence.Config {
 	c.at[name], c.live[name] = ln.Addr().String(), true
 	return persistence.Config{
 		Dir: c.dirs[name], Name: name, Key: testKey, Logger: slog.New(slog.NewTextHandler(c.logs, nil)).With("me", name),
-		Net: &persistence.Net{Listener: ln, Address: c.address, Live: c.names, Bootstrap: bootstrap, Grace: time.Second, Patience: 200 * time.Millisecond},
+		Net: &persistence.Net{Listener: ln, Address: c.address, Live: c.names, Bootstrap: bootstrap, Grace: time.Second, Patience: time.Second},
 	}
 }
 
@@ -385,4 +387,21 @@ func TestRecover(t *testing.T) {
 		t.Errorf("the recovered log has %q", got)
 	}
 	c.commit(c3, putSetting("b", "1", 0))
+}
+
+// A folder whose member.id is gone is told apart from one that never joined.
+func TestAMemberWithoutItsIdIsRefused(t *testing.T) {
+	c := newCrowd(t)
+	c.three()
+	c.leave("c2")
+	if err := os.Remove(filepath.Join(c.dirs["c2"], "member.id")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := persistence.Open(c.config("c2", false))
+	if err == nil {
+		_ = s.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "member.id") || !strings.Contains(err.Error(), `"c2#`) {
+		t.Errorf("without member.id: %v", err)
+	}
 }

@@ -31,9 +31,21 @@ func nameOf(id raft.ServerID) string {
 	return name
 }
 
+func (d folder) memberFile() string { return filepath.Join(string(d), "member.id") }
+
+// known is the id that a log knows a name by.
+func known(servers []raft.Server, name string) raft.ServerID {
+	for _, m := range servers {
+		if nameOf(m.ID) == name {
+			return m.ID
+		}
+	}
+	return ""
+}
+
 // member reads this folder's member id, or makes one for a folder that shall join.
 func (d folder) member(name string, joins bool) (raft.ServerID, error) {
-	file := filepath.Join(string(d), "member.id")
+	file := d.memberFile()
 	b, err := os.ReadFile(file)
 	switch {
 	case err == nil:
@@ -251,27 +263,20 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	slices.SortFunc(spare, func(a, b MemberStatus) int { return strings.Compare(a.Name, b.Name) })
 	want := votersFor(len(namesIn(servers)))
 	switch {
-	case len(spare) > 0 && (voters < want || gone != ""):
-		if gone == "" && voters > want { // an even number of voters survives no more than one less (L5)
-		for _, m := range servers {
-			if m.Suffrage == raft.Voter && m.ID != s.id && live[m.ID] {
-				s.log.Info("a conductor votes no more: fewer are left", "name", nameOf(m.ID))
-				s.membership(s.raft.DemoteVoter(m.ID, 0, 5*time.Second))
-				return
-			}
+	case gone != "" && voters > want: // the newcomer votes already
+	case gone != "" && voters == want && len(spare) > 0:
+		s.vote(spare[0])
+		return
+	case voters < want && len(spare) >= want-voters: // all at once: an even number of voters survives no more than one less
+		for _, st := range spare[:want-voters] {
+			s.vote(st)
 		}
-	}
-	if gone != "" && voters > want {
-			break // the newcomer votes already
-		}
-		s.log.Info("a conductor votes from now on", "name", spare[0].Name)
-		s.membership(s.raft.AddVoter(raft.ServerID(spare[0].ID), raft.ServerAddress(spare[0].ID), 0, 5*time.Second))
 		return
 	}
-	if gone == "" && voters > want { // an even number of voters survives no more than one less (L5)
+	if gone == "" && voters > want && len(away) == 0 { // fewer conductors are left (L5)
 		for _, m := range servers {
-			if m.Suffrage == raft.Voter && m.ID != s.id && live[m.ID] {
-				s.log.Info("a conductor votes no more: fewer are left", "name", nameOf(m.ID))
+			if m.Suffrage == raft.Voter && m.ID != s.id {
+				s.log.Info("a conductor votes no more: fewer conductors are left", "name", nameOf(m.ID))
 				s.membership(s.raft.DemoteVoter(m.ID, 0, 5*time.Second))
 				return
 			}
@@ -285,6 +290,11 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 			s.membership(s.raft.DemoteVoter(gone, 0, 5*time.Second))
 		}
 	}
+}
+
+func (s *Raft) vote(st MemberStatus) {
+	s.log.Info("a conductor votes from now on", "name", st.Name)
+	s.membership(s.raft.AddVoter(raft.ServerID(st.ID), raft.ServerAddress(st.ID), 0, 5*time.Second))
 }
 
 // namesIn are the distinct names among the members.

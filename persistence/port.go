@@ -66,6 +66,7 @@ type hello struct {
 	Name    string   // stable name
 	ID      string   // of the member in the log: see memberID
 	Keys    []string // fingerprints of the cluster keys
+	Process uint64   // random: two that have one are one
 	Refused string   // in an answer: why the connection is not taken, "" = it is
 }
 
@@ -78,7 +79,7 @@ func (e *Refused) Error() string { return e.Peer + " refuses this conductor: " +
 var clusterKey = Key{KindSetting, "cluster_id"}
 
 func (s *Raft) hello() hello {
-	h := hello{Version: portVersion, Name: s.cfg.Name, ID: string(s.id), Keys: s.codec.seal.fingerprints()}
+	h := hello{Version: portVersion, Name: s.cfg.Name, ID: string(s.id), Keys: s.codec.seal.fingerprints(), Process: s.process}
 	if r, ok := s.Get(clusterKey); ok {
 		if b, ok := r.Value.([]byte); ok {
 			h.Cluster = string(b)
@@ -97,7 +98,7 @@ func objection(mine, theirs hello) string {
 	case !slices.ContainsFunc(theirs.Keys, func(k string) bool { return slices.Contains(mine.Keys, k) }):
 		return fmt.Sprintf("%s has the cluster key with fingerprint %s, %s that with fingerprint %s: give both the same --cluster-key-file",
 			theirs.Name, strings.Join(theirs.Keys, "/"), mine.Name, strings.Join(mine.Keys, "/"))
-	case theirs.ID == mine.ID:
+	case theirs.ID == mine.ID && theirs.Process != mine.Process:
 		return "both are " + mine.ID + ": give each conductor a name of its own"
 	}
 	return ""

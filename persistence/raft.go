@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -30,8 +31,10 @@ type Raft struct {
 	raft      *raft.Raft
 	logs      logStore
 	id        raft.ServerID
-	trans     *raft.InmemTransport // nil = port
-	port      *port                // nil = a log of one
+	process   uint64                 // random, of this process's store
+	trans     *raft.InmemTransport   // nil = port
+	network   *raft.NetworkTransport // likewise
+	port      *port                  // nil = a log of one
 	leader    upstream
 	committer *committer
 	rounds    rounds
@@ -73,7 +76,7 @@ func Open(cfg Config) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{})}
+	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{}), process: rand.Uint64()} //nolint:gosec // tells processes apart, keeps no secret
 	s.rounds.run, s.leaderRounds.run = s.round, s.readRound
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {
@@ -268,9 +271,10 @@ func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
 		trans = s.trans
 	} else {
 		s.port = newPort(s)
-		trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		s.network = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: layer{s.port}, MaxPool: 3, Timeout: 5 * time.Second, Logger: c.Logger,
 		})
+		trans = s.network
 	}
 	last, err := s.logs.LastIndex()
 	if err != nil {
@@ -305,8 +309,11 @@ func (s *Raft) lead() error {
 		}
 		return fmt.Errorf("the data folder %s belongs to conductor %q, not to %q: give that name or another folder", s.cfg.Dir, strings.Join(names, ", "), s.cfg.Name)
 	}
+	if len(servers) > 0 && !slices.ContainsFunc(servers, func(m raft.Server) bool { return m.ID == s.id }) {
+		return fmt.Errorf("%s says that this conductor is %q in the log, which knows it as %q: the file is missing or damaged; write that name into it", s.dir.memberFile(), s.id, known(servers, s.cfg.Name))
+	}
 	if s.port != nil {
-		return s.joinLog()
+		return s.joinLog(servers)
 	}
 	if len(servers) > 1 {
 		return fmt.Errorf("the data folder %s is that of a member of a log of %d: start with --gossip-listen and --join as before, or make it a log of its own by \"ferrite cluster recover\"", s.cfg.Dir, len(servers))
