@@ -1,0 +1,351 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// crew writes: each member changes a node of its own again and again, and knows what a client knows.
+type crew struct {
+	e    *ensemble
+	all  []*client
+	one  int32 // conductor that all ask, -1 = any
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu       sync.Mutex // guards refusals
+	refusals []string   // answers that were neither 200 nor a refused connection
+}
+
+func newCrew(e *ensemble, size int) *crew {
+	e.t.Helper()
+	w := &crew{e: e, stop: make(chan struct{})}
+	for i := range size {
+		x := &client{name: fmt.Sprintf("w%02d", i)}
+		e.must(http.StatusCreated, "POST", "/v1/nodes", map[string]any{"driver": "fake-hardware", "name": x.name})
+		w.all = append(w.all, x)
+	}
+	for _, x := range w.all {
+		w.done.Go(func() { w.write(x) })
+	}
+	e.t.Cleanup(w.end)
+	return w
+}
+
+func (w *crew) end() {
+	select {
+	case <-w.stop:
+	default:
+		close(w.stop)
+	}
+	w.done.Wait()
+}
+
+func (w *crew) write(x *client) {
+	for {
+		select {
+		case <-w.stop:
+			return
+		default:
+		}
+		v := x.asked.Add(1)
+		code, doc, err := w.e.ask("PATCH", "/v1/nodes/"+x.name, []map[string]any{
+			{"op": "add", "path": "/extra/value", "value": v}, {"op": "add", "path": "/description", "value": fmt.Sprint(v)},
+		})
+		if err == nil && code == http.StatusOK {
+			x.acked.Store(v)
+			continue
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) { // that one asked nobody: every conductor refused
+			w.mu.Lock()
+			w.refusals = append(w.refusals, fmt.Sprintf("%s=%d: %d %v %v", x.name, v, code, doc["error_message"], err))
+			w.mu.Unlock()
+		}
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
+	}
+}
+
+func (w *crew) acked() (n int64) {
+	for _, x := range w.all {
+		n += x.acked.Load()
+	}
+	return n
+}
+
+// more waits until so many more changes are acknowledged.
+func (w *crew) more(n int64) {
+	w.e.t.Helper()
+	enough := w.acked() + n
+	until(w.e.t, fmt.Sprintf("%d more changes", n), func() bool { return w.acked() >= enough })
+}
+
+// kept looks at every conductor for what was acknowledged: none may have less, or what nobody asked for (R1).
+func (w *crew) kept() {
+	t := w.e.t
+	t.Helper()
+	for _, s := range w.e.all {
+		for _, x := range w.all {
+			code, n, _, err := w.e.do(s, "GET", "/v1/nodes/"+x.name, nil, nil)
+			if err != nil || code != http.StatusOK {
+				t.Errorf("%s at %s: %d %v", x.name, s.name(), code, err)
+				continue
+			}
+			extra, _ := n["extra"].(map[string]any)
+			value, _ := extra["value"].(float64)
+			if int64(value) < x.acked.Load() || int64(value) > x.asked.Load() {
+				t.Errorf("%s has %v at %s: acknowledged was %d, asked for %d", x.name, value, s.name(), x.acked.Load(), x.asked.Load())
+			}
+			if n["description"] != fmt.Sprint(int64(value)) {
+				t.Errorf("half of a change of %s is at %s: extra says %v, description %v", x.name, s.name(), value, n["description"])
+			}
+		}
+	}
+}
+
+// TestClusterLeaderIsKilled kills the log's leader under writers, twice: what was acknowledged is at every conductor, and
+// all of it was told (L2, R3, N2).
+func TestClusterLeaderIsKilled(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	heard := e.listen()
+	w := newCrew(e, 12)
+	for range 2 {
+		w.more(200)
+		s := e.leader()
+		s.p.kill()
+		w.more(200)
+		e.startAll()
+	}
+	w.more(100)
+	w.end()
+	w.kept()
+	for _, x := range w.all {
+		n := e.must(http.StatusOK, "GET", "/v1/nodes/"+x.name, nil)
+		id, _ := n["uuid"].(string)
+		until(t, "the updates of "+x.name+" to be told", func() bool {
+			got := heard.events(id)
+			count := int64(0)
+			for _, event := range got {
+				if event == "node.update.end" {
+					count++
+				}
+			}
+			return count >= x.acked.Load()-int64(w.lostAnswers(x))
+		})
+	}
+}
+
+// lostAnswers counts a writer's changes that may not have happened.
+func (w *crew) lostAnswers(x *client) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.refusals {
+		if strings.HasPrefix(r, x.name+"=") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestClusterRollingRestart ends one conductor after the other by SIGTERM under writers. No change fails: who is refused the
+// connection asks another one (S4).
+func TestClusterRollingRestart(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	w := newCrew(e, 12)
+	var reads, failed atomic.Int64
+	w.done.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-w.stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			reads.Add(1)
+			if code, _, err := e.ask("GET", "/v1/nodes/"+w.all[i%len(w.all)].name, nil); err != nil || code != http.StatusOK {
+				failed.Add(1)
+			}
+		}
+	})
+	for _, s := range e.all {
+		w.more(200)
+		s.p.signal(syscall.SIGTERM)
+		if code := s.p.exit(); code != 0 {
+			t.Errorf("%s ended with %d", s.name(), code)
+		}
+		w.more(100)
+		e.startAll()
+	}
+	w.more(100)
+	w.end()
+	w.kept()
+	t.Logf("%d changes, %d reads", w.acked(), reads.Load())
+	for _, r := range w.refusals {
+		if strings.Contains(r, "no quorum of the log") && os.Getenv("FERRITE_LONG") == "" { // a busy machine stood still; nothing was done
+			t.Log(r)
+			continue
+		}
+		t.Errorf("a change failed: %s", r)
+	}
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d reads failed at every conductor", n)
+	}
+}
+
+// TestClusterWithoutQuorum kills two of three: changes are refused, reads first too, then stale ones say so; all recovers by
+// itself (R4).
+func TestClusterWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	e.must(http.StatusCreated, "POST", "/v1/nodes", map[string]any{"driver": "fake-hardware", "name": "n"})
+	e.must(http.StatusOK, "PATCH", "/v1/nodes/n", []map[string]any{{"op": "add", "path": "/extra/a", "value": "before"}})
+	last := e.leader()
+	if _, _, _, err := e.do(last, "GET", "/v1/nodes/n", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range e.others(last) {
+		s.p.kill()
+	}
+	change := func() (int, map[string]any, http.Header) {
+		code, doc, header, err := e.do(last, "PATCH", "/v1/nodes/n", []map[string]any{{"op": "add", "path": "/extra/a", "value": "meanwhile"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code, doc, header
+	}
+	code, doc, header := change()
+	if code != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+		t.Errorf("a change without quorum: %d %v, Retry-After %q", code, doc, header.Get("Retry-After"))
+	}
+	code, _, _, err := e.do(last, "GET", "/v1/nodes/n", nil, nil)
+	if err != nil || code != http.StatusServiceUnavailable { // for 10 s from the first request that found no quorum
+		t.Errorf("the first read without quorum: %d %v", code, err)
+	}
+	code, doc, header, err = e.do(last, "GET", "/v1/nodes/n", nil, map[string]string{"Ferrite-Stale": "1"})
+	if err != nil || code != http.StatusOK || header.Get("Ferrite-Stale") == "" || fmt.Sprint(doc["extra"]) != "map[a:before]" {
+		t.Errorf("a read that wants a stale answer: %d %v, header %q, %v", code, doc["extra"], header.Get("Ferrite-Stale"), err)
+	}
+	if code, _, _, err := e.do(last, "GET", "/readyz", nil, nil); err != nil || code != http.StatusServiceUnavailable {
+		t.Errorf("readyz without quorum: %d %v", code, err)
+	}
+	until(t, "stale reads that say so", func() bool {
+		code, doc, header, err := e.do(last, "GET", "/v1/nodes/n", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code == http.StatusOK && header.Get("Ferrite-Stale") != "" && fmt.Sprint(doc["extra"]) == "map[a:before]"
+	})
+	if code, doc, _ := change(); code != http.StatusServiceUnavailable {
+		t.Errorf("a change without quorum: %d %v", code, doc)
+	}
+	e.startAll()
+	_, doc, header, err = e.do(last, "GET", "/v1/nodes/n", nil, nil)
+	if err != nil || header.Get("Ferrite-Stale") != "" {
+		t.Errorf("a read after the quorum is back: header %q, %v", header.Get("Ferrite-Stale"), err)
+	}
+	if a := fmt.Sprint(doc["extra"]); a != "map[a:before]" && a != "map[a:meanwhile]" { // its outcome was not known
+		t.Errorf("extra is %s", a)
+	}
+	e.must(http.StatusOK, "PATCH", "/v1/nodes/n", []map[string]any{{"op": "add", "path": "/extra/a", "value": "after"}})
+	for _, s := range e.all {
+		if _, doc, _, err := e.do(s, "GET", "/v1/nodes/n", nil, nil); err != nil || fmt.Sprint(doc["extra"]) != "map[a:after]" {
+			t.Errorf("%s says %v %v", s.name(), doc["extra"], err)
+		}
+	}
+}
+
+// refused starts a conductor that must not be let in, and looks for what it and another one say.
+func (e *ensemble) refused(s *site, here, there string) {
+	t := e.t
+	t.Helper()
+	s.launch()
+	if here != "" {
+		until(t, fmt.Sprintf("the stranger to say %q", here), func() bool { return strings.Contains(s.p.out.String(), here) })
+	}
+	if there != "" {
+		until(t, fmt.Sprintf("a member to say %q", there), func() bool {
+			return slices.ContainsFunc(e.all, func(s *site) bool { return strings.Contains(s.p.out.String(), there) })
+		})
+	}
+	if code, _, _, err := e.do(s, "GET", "/readyz", nil, nil); err == nil && code == http.StatusOK {
+		t.Error("the stranger is ready")
+	}
+	s.p.kill()
+}
+
+// TestClusterRefusesStrangers: another key, a taken name, another cluster's folder and other settings. Each gets a clear
+// line, and the cluster goes on unharmed (L3, L4).
+func TestClusterRefusesStrangers(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	w := newCrew(e, 4)
+	w.more(20)
+
+	other := e.member("c4", "127.0.0.1", "")
+	other.args = swapped(other.args, "--cluster-key-file", newKey(t))
+	e.refused(other, "has it the same cluster key?", "somebody with another cluster key")
+
+	taken := e.member("c2", "127.0.0.1", "")
+	e.refused(taken, `"c2" is alive at`, "two conductors have one name")
+
+	differs := e.member("c5", "127.0.0.1", "")
+	differs.args = append(differs.args, "--enabled-hardware-types", "fake-hardware")
+	e.refused(differs, "enabled_hardware_types is [fake-hardware ipmi] there and [fake-hardware] here", "")
+
+	foreign := &ensemble{t: t, key: e.key, expect: 1, http: e.http}
+	lone := foreign.member("c6", "127.0.0.1", "")
+	foreign.all = []*site{lone}
+	foreign.startAll()
+	lone.p.signal(syscall.SIGTERM)
+	lone.p.exit()
+	lone.args = swapped(lone.args, "--join", e.join)
+	e.refused(lone, "is of cluster", "belongs to cluster")
+
+	w.more(50)
+	w.end()
+	w.kept()
+	for _, s := range e.all {
+		if !s.runs() {
+			t.Errorf("%s ended", s.name())
+		}
+	}
+	for _, r := range w.refusals {
+		t.Errorf("a change failed meanwhile: %s", r)
+	}
+}
+
+// swapped is args with another value of a flag.
+func swapped(args []string, flag, value string) []string {
+	args = slices.Clone(args)
+	args[slices.Index(args, flag)+1] = value
+	return args
+}
+
+// TestClusterWipedFolder: a conductor that lost its folder comes back with an empty one and gets everything (L5).
+func TestClusterWipedFolder(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	w := newCrew(e, 8)
+	w.more(100)
+	s := e.all[1]
+	s.p.kill()
+	w.more(50)
+	s.dir = t.TempDir()
+	e.startAll()
+	w.more(50)
+	w.end()
+	w.kept()
+}
