@@ -102,6 +102,9 @@ func (o overview) Status(ctx context.Context) httpapi.ClusterStatus {
 	for name, x := range by {
 		x.Nodes = placed[name]
 	}
+	for _, names := range [][]string{voters, answering, others} {
+		slices.Sort(names)
+	}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		s.Members = append(s.Members, *by[name])
 	}
@@ -130,6 +133,8 @@ func survival(quorum bool, voters, answering, others []string) string {
 	spare := len(answering) - needed
 	missing := slices.DeleteFunc(slices.Clone(voters), func(name string) bool { return slices.Contains(answering, name) })
 	switch {
+	case !quorum && len(voters) == 1:
+		return fmt.Sprintf("no quorum: changes are refused until %s is there, the only voter; start it, and only if it is lost for good see \"ferrite cluster recover --help\"", voters[0])
 	case !quorum:
 		return fmt.Sprintf("no quorum: changes are refused until %d of the voters %s are there, now %s; start the missing ones, and only if they are lost for good see \"ferrite cluster recover --help\"",
 			needed, and(voters), cmp.Or(and(answering), "none"))
@@ -307,7 +312,7 @@ func (o overview) Evict(ctx context.Context, name string) error {
 	}
 	err := log.Evict(ctx, name)
 	if err == nil {
-		o.c.log.Warn("a conductor is evicted: it comes back as a new member only, with an empty data folder", "name", name)
+		o.c.log.Warn("a conductor is evicted: if it is started again it comes back as a new member", "name", name)
 		return o.forget(ctx, name)
 	}
 	if errors.Is(err, persistence.ErrNoQuorum) || errors.Is(err, context.DeadlineExceeded) {

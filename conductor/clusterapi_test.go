@@ -168,7 +168,9 @@ func TestOwnersAndEvict(t *testing.T) {
 	if code, text := ask(t, cs[1], "DELETE", "/v1/x/cluster/members/c3", ""); code != 204 {
 		t.Fatalf("%d %s", code, text)
 	}
-	until(t, "two are left", func() bool { return roles(overviewOf(t, cs[0])) == "c1 alive voter, c2 alive non-voter" || roles(overviewOf(t, cs[0])) == "c1 alive non-voter, c2 alive voter" })
+	until(t, "two are left", func() bool {
+		return roles(overviewOf(t, cs[0])) == "c1 alive voter, c2 alive non-voter" || roles(overviewOf(t, cs[0])) == "c1 alive non-voter, c2 alive voter"
+	})
 	if _, ok := cs[0].store.Get(persistence.Key{Kind: persistence.KindConductor, ID: "c3"}); ok {
 		if _, err := cs[0].store.ReadIndex(t.Context()); err != nil {
 			t.Fatal(err)
@@ -200,6 +202,7 @@ func TestSurvival(t *testing.T) { // L5
 		want                      string
 	}{
 		{true, []string{"a"}, []string{"a"}, []string{"b"}, "survives the loss of b (no vote), but not of a, the only voter; with a third conductor it survives the loss of any one"},
+		{false, []string{"a"}, nil, []string{"b"}, "no quorum: changes are refused until a is there, the only voter; start it, and only if it is lost for good see \"ferrite cluster recover --help\""},
 		{true, []string{"a", "b", "c"}, []string{"a", "b"}, nil, "survives the loss of no further voter while c is missing: start it, or add another conductor, which takes over its vote"},
 		{true, []string{"a", "b"}, []string{"a", "b"}, nil, "survives the loss of no voter: 2 of 2 are needed; add another conductor"},
 		{true, []string{"a", "b", "c", "d", "e"}, []string{"a", "b", "c", "d", "e"}, nil, "survives the loss of any 2 of the voters a, b, c, d and e"},

@@ -189,7 +189,8 @@ func newClusterEvict(a *apiFlags) *cobra.Command {
 
 It need not be done in a hurry: the nodes of a conductor that is gone are taken over within about a second, its vote is given
 to another conductor, if there is one without, within ten seconds, and if it comes back it goes on where it was. Evict what
-will not come back, so that the log does not count on it. A conductor that lives is not evicted: stop it first.`,
+will not come back, so that the log does not count on it; if it does come back, it joins as a new member. A conductor that
+lives is not evicted: stop it first.`,
 		Example: "  ferrite cluster evict c3\n" +
 			"  ferrite cluster evict c3 --yes",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -202,7 +203,7 @@ will not come back, so that the log does not count on it. A conductor that lives
 				other.Close()
 				return fmt.Errorf("conductor %s is %s: only one that is gone is evicted; stop it first", name, m.State)
 			}
-			if err := sure(c, yes, fmt.Sprintf("Conductor %s is gone. It will not count as a member of the log any more, and its data folder is of no use afterwards.\nEvict %s?", name, name)); err != nil {
+			if err := sure(c, yes, fmt.Sprintf("Conductor %s is gone. The log will not count on it any more; if it is started again, it joins as a new member.\nEvict %s?", name, name)); err != nil {
 				return err
 			}
 			api, err := w.at(w.urls[0])
