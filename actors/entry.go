@@ -38,6 +38,7 @@ type entry struct {
 	recorded atomic.Bool // the driver's power is the recorded one (fake)
 	busy     atomic.Bool // a reading is under way
 	hurried  atomic.Bool // its next reading is to be thought over
+	differs  atomic.Bool // the last answer was not what is recorded
 	hinted   atomic.Bool // its BMC has said that something happened
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
@@ -194,6 +195,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	if mode == modeSync && uint64(asked) == e.rev.Load() && e.record.Load() == code(hw)|cleanBit {
 		stats.matches.Add(1)
 		e.seen.Store(at.UnixNano())
+		if e.differs.Load() {
+			e.differs.Store(false)
+		}
 		if e.missed.Load() != 0 {
 			e.missed.Store(0)
 			e.s.soon(e) // its turn may be far away
@@ -208,6 +212,10 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		return
 	}
 	stats.samples.Add(1)
+	if mode == modeSync && e.record.Load()&^cleanBit != code(hw) && e.differs.CompareAndSwap(false, true) {
+		e.eager.Store(quickReadings)
+		e.s.soon(e)
+	}
 	switch mode {
 	case modeSync:
 		e.send(&outcome{msg: node.SyncSample{Rev: asked, State: hw}, sample: true})

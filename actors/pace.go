@@ -110,11 +110,11 @@ func (s *Sweep) rethink() {
 	}
 }
 
-// changed notes what a commit did to an entry: before is what it recorded.
-func (s *Sweep) changed(e *entry, before uint64, missed uint32) {
+// changed notes what a commit did to an entry: before is what it recorded. The first record of all is no change.
+func (s *Sweep) changed(e *entry, known bool, before uint64, missed uint32) {
 	old, now := before&^cleanBit, e.record.Load()&^cleanBit
 	switch {
-	case old != now && old != 0:
+	case known && old != now:
 		if now == code(node.PowerOn) || now == code(node.PowerOff) { // it was read before it was written
 			e.seen.Store(time.Now().UnixNano())
 		}

@@ -171,6 +171,21 @@ func TestChangedNodesAreReadSooner(t *testing.T) {
 	}
 }
 
+// The same after a reading that is not what is recorded; while it stays so there is no more of it.
+func TestNodesThatDifferAreReadSooner(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(3 * testInterval)
+	m := b.bmcs[0]
+	if b.s.ConfirmedAt(m.e.uuid).IsZero() {
+		t.Error("what was read is not confirmed")
+	}
+	m.on, m.asked = true, nil
+	b.pass(10 * testInterval)
+	if n := len(m.asked); n < 12 || n > 15 {
+		t.Errorf("read %d times in 10 intervals: wanted two or three times more than else", n)
+	}
+}
+
 // A BMC that fails is asked sooner at first, then less and less often; what is asked between turns costs no retry.
 func TestFailingBMCsAreAskedSoonerThenLess(t *testing.T) {
 	b := sweepOnTable(t, 1, nil)

@@ -133,11 +133,11 @@ func (s *Sweep) remove(e *entry) {
 
 // update makes a node's record the one to compare with. Called by its actor after every commit.
 func (s *Sweep) update(e *entry, n *node.Node) {
-	before, record, missed := e.mode.Load(), e.record.Load(), e.missed.Load()
+	before, record, missed, known := e.mode.Load(), e.record.Load(), e.missed.Load(), e.rev.Load() != 0
 	e.times.Store(s.f.times.of(n))
 	e.expect(n)
 	s.locate(e, n)
-	s.changed(e, record, missed)
+	s.changed(e, known, record, missed)
 	if net := e.subnet.Load(); net != nil {
 		net.count(e, e.mode.Load() == modeSync && !e.recorded.Load())
 	}
