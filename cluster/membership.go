@@ -197,6 +197,9 @@ func (m *Membership) strangers() (out []string) {
 		known[x.Gossip] = true
 	}
 	for _, p := range m.cfg.Peers {
+		if _, _, err := net.SplitHostPort(p); err != nil { // without a port it is ours
+			p = net.JoinHostPort(p, strconv.Itoa(int(m.list.LocalNode().Port)))
+		}
 		if a, err := net.ResolveTCPAddr("tcp", p); err != nil || !known[a.String()] {
 			out = append(out, p)
 		}
