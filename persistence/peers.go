@@ -65,7 +65,7 @@ func (d folder) member(name string, joins bool) (raft.ServerID, error) {
 	var x [4]byte
 	_, _ = rand.Read(x[:])
 	id := name + "#" + hex.EncodeToString(x[:])
-	if err := os.WriteFile(file, []byte(id+"\n"), 0o600); err != nil {
+	if err := writeFile(file, []byte(id+"\n")); err != nil { // before the first vote under it
 		return "", fmt.Errorf("the data folder: %w", err)
 	}
 	return raft.ServerID(id), nil

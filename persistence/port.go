@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -108,6 +109,7 @@ func objection(mine, theirs hello) string {
 type port struct {
 	s     *Raft
 	ln    net.Listener
+	of    atomic.Pointer[raft.Raft] // whose port it is; nil = it has not begun
 	raft  chan net.Conn
 	done  chan struct{}
 	once  sync.Once
@@ -281,12 +283,16 @@ func (l layer) Close() error {
 // Addr implements net.Listener: the member's id, whatever its address is.
 func (l layer) Addr() net.Addr { return memberAddr(l.s.id) }
 
-// Dial implements raft.StreamLayer. It waits for a member that is not alive: raft would try ever more seldom, up to ten
-// seconds, and a member that is back would be without the log for so long.
+// Dial implements raft.StreamLayer. The leader's waits for a member that is not alive: raft would try ever more seldom, up to
+// ten seconds, and a member that is back would be without the log for so long. Who stands for election asks anew in each try:
+// its does not wait for long, or what asks the dead would pile up for as long as there is no quorum.
 func (l layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	for {
+	for began := time.Now(); ; {
 		if _, ok := l.s.cfg.Net.Address(nameOf(raft.ServerID(address))); ok {
 			return l.dial(string(address), lineRaft, timeout)
+		}
+		if r := l.of.Load(); (r == nil || r.State() != raft.Leader) && time.Since(began) > voteWait {
+			return nil, fmt.Errorf("conductor %s is not among the living", nameOf(raft.ServerID(address)))
 		}
 		select {
 		case <-l.ending:
@@ -295,6 +301,9 @@ func (l layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn
 		}
 	}
 }
+
+// voteWait is how long a member that does not lead waits for another one to be alive.
+const voteWait = 500 * time.Millisecond
 
 type memberAddr string
 

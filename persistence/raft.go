@@ -295,6 +295,9 @@ func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
 	if s.raft, err = raft.NewRaft(c, machine{s}, s.logs, s.logs, snaps, trans); err != nil {
 		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
 	}
+	if s.port != nil {
+		s.port.of.Store(s.raft)
+	}
 	return nil
 }
 

@@ -125,6 +125,9 @@ func (s *Raft) readRound() (node.Rev, error) {
 	if err := s.raft.VerifyLeader().Error(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNoQuorum, err)
 	}
+	if s.raft.CurrentTerm() != s.term.Load() { // another one may have led between the index and the proof
+		return 0, ErrNoQuorum
+	}
 	return rev, nil
 }
 
