@@ -197,14 +197,31 @@ func (m *Membership) strangers() (out []string) {
 		known[x.Gossip] = true
 	}
 	for _, p := range m.cfg.Peers {
-		if _, _, err := net.SplitHostPort(p); err != nil { // without a port it is ours
-			p = net.JoinHostPort(p, strconv.Itoa(int(m.list.LocalNode().Port)))
-		}
+		p = m.withPort(p)
 		if a, err := net.ResolveTCPAddr("tcp", p); err != nil || !known[a.String()] {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// withPort is a peer's address with our own port if it has none.
+func (m *Membership) withPort(peer string) string {
+	if _, _, err := net.SplitHostPort(peer); err == nil {
+		return peer
+	}
+	_, port, _ := net.SplitHostPort(m.Addr())
+	return net.JoinHostPort(peer, port)
+}
+
+// Others reports whether some peer is not this member itself.
+func (m *Membership) Others() bool {
+	for _, p := range m.cfg.Peers {
+		if a, err := net.ResolveTCPAddr("tcp", m.withPort(p)); err != nil || a.String() != m.Addr() {
+			return true
+		}
+	}
+	return false
 }
 
 // saw takes a member's own words in, nil = it is gone.

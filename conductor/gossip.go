@@ -203,6 +203,9 @@ func (c *Conductor) gathered(ctx context.Context, fresh bool) (begin bool, err e
 			last, since = v.Seq, time.Now()
 		}
 		begin, ready := begins(v, c.cfg.Name, c.cfg.Cluster.Expect, fresh)
+		if begin && c.cfg.Cluster.Expect == 1 && c.membership.Others() {
+			begin, ready = false, false // it was told of others, and not that it shall found a cluster with them
+		}
 		if ready && (!begin || c.cfg.Cluster.Expect == 1 || time.Since(since) > settled) {
 			return begin, nil
 		}
@@ -210,7 +213,8 @@ func (c *Conductor) gathered(ctx context.Context, fresh bool) (begin bool, err e
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-tell.C:
-			c.log.Warn("waiting for the other conductors", "here", names(v), "wanted", c.cfg.Cluster.Expect, "join", c.cfg.Cluster.Join)
+			c.log.Warn("waiting for the other conductors", "here", names(v), "wanted", c.cfg.Cluster.Expect, "join", c.cfg.Cluster.Join,
+				"hint", "to begin a new cluster, give all of its conductors --bootstrap-expect with their number")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
