@@ -4,7 +4,6 @@
 package test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -69,7 +68,7 @@ func (w *crew) write(x *client) {
 			x.acked.Store(v)
 			continue
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) { // that one asked nobody: every conductor refused
+		if !unsent(err) { // that one asked nobody: every conductor refused
 			w.mu.Lock()
 			w.refusals = append(w.refusals, fmt.Sprintf("%s=%d: %d %v %v", x.name, v, code, doc["error_message"], err))
 			w.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -56,7 +56,7 @@ func prepared(t *testing.T, n int, args ...string) *ensemble {
 func preparedAt(t *testing.T, hosts []string, args ...string) *ensemble {
 	t.Helper()
 	e := &ensemble{t: t, key: newKey(t), expect: len(hosts), args: args}
-	e.http = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	e.http = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}}
 	t.Cleanup(e.http.CloseIdleConnections)
 	var gossip []string
 	for _, h := range hosts {
@@ -203,13 +203,18 @@ func (e *ensemble) do(s *site, method, path string, body any, header map[string]
 func (e *ensemble) ask(method, path string, body any) (code int, doc map[string]any, err error) {
 	for try, i := range rand.Perm(len(e.all)) {
 		code, doc, _, err = e.do(e.all[i], method, path, body, nil)
-		refused := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH)
-		again := refused || method == http.MethodGet && (err != nil || code == http.StatusServiceUnavailable)
+		again := unsent(err) || method == http.MethodGet && (err != nil || code == http.StatusServiceUnavailable)
 		if !again || try == len(e.all)-1 {
 			break
 		}
 	}
 	return code, doc, err
+}
+
+// unsent tells of an error that the request never left: nobody took the connection.
+func unsent(err error) bool {
+	var e *net.OpError
+	return errors.As(err, &e) && e.Op == "dial"
 }
 
 // must is ask with the answer that it must get; what is refused with 503, or finds nobody, is asked for again.
