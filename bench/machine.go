@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -76,13 +75,6 @@ func newReport(name string, bmcs, rounds int, tools ...string) *Report {
 	}
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		r.Versions["kernel"] = strings.TrimSpace(string(b))
-	}
-	if i, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range i.Settings {
-			if s.Key == "vcs.revision" {
-				r.Versions["ferrite"] = s.Value[:min(12, len(s.Value))]
-			}
-		}
 	}
 	for _, tool := range tools {
 		if v := version(tool); v != "" {

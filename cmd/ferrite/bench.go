@@ -51,6 +51,7 @@ func (f *benchFlags) run(c *cobra.Command, what string, work func(ctx context.Co
 	if err != nil {
 		return fmt.Errorf("bench %s: %w", what, err)
 	}
+	r.Versions["ferrite"] = version
 	fmt.Fprint(c.OutOrStdout(), r.Markdown())
 	worse := f.verdict(c.OutOrStdout(), r) // before the old result is written over
 	if f.out != "" {
