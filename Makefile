@@ -7,7 +7,7 @@ UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
 # ipmipower and ipmiping are in /usr/sbin, which a plain user's PATH does not have.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run build test deps check lint race stories golden fuzz bench soak tidy deb alerts
+.PHONY: run build test deps check lint race stories golden fuzz bench soak chaos tidy deb alerts
 
 run: ## the main job at work: a conductor, a simulated fleet, a URL to open
 	@echo "Building Ferrite; the first build takes about two minutes."
@@ -59,6 +59,9 @@ SOAK ?= 1h
 
 soak: build ## an hour of sweep with faults; memory, goroutines and descriptors must stay flat
 	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
+
+chaos: build ## conductors killed, paused and cut off under load, half an hour; partitions need root. NEMESIS_SEED=n runs one again
+	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
 
 tidy:
 	$(GO) mod tidy
