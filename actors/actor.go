@@ -104,6 +104,7 @@ type nodeActor struct {
 	reading *call            // a read of the BMC under the lock
 	effect  string           // operation and phase of the effect that was started last, see under
 	foreign string           // operation found under another owner, whose permit may still be good (S11)
+	quiet   time.Time        // until then the permit of one that was ended here may be
 	entry   *entry           // place in the sweep
 	gone    bool             // off the map and about to stop: forwards what still comes
 	looks   uint8            // reviews since the console was tried last

@@ -28,6 +28,9 @@ func (a *nodeActor) reload(c actor.Context) {
 	n, ok := a.f.cfg.Store.Node(a.uuid)
 	switch {
 	case ok && (a.n == nil || n.Rev > a.n.Rev):
+		if i := n.Intent; (i == nil || i.ID != a.foreign) && n.Owner.Incarnation != a.f.cfg.Self.Incarnation {
+			a.foreign = "" // its owner has ended it
+		}
 		a.take(c, n)
 		a.stolen()
 	case !ok && a.n != nil && applied >= a.n.Rev:

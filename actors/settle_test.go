@@ -237,6 +237,29 @@ func TestALostClaimStillWaitsForTheOldPermit(t *testing.T) { // S11
 	})
 }
 
+// A once effect of an owner that is gone ends with the claim. That owner may only be paused, and its permit good: what is asked
+// for next waits as long as a resumed operation would.
+func TestWhatFollowsALostResetWaitsForTheOldPermit(t *testing.T) { // S11, S12
+	const valid = time.Second
+	w := newWorld(t, nil)
+	id := w.create(func(n *node.Node) { n.DisablePowerOff = true })
+	w.m.set(func() { w.m.gate = make(chan struct{}) })
+	w.must(id, node.SetPower{Target: node.Rebooting})
+	w.end()
+	var sent time.Time
+	w.m.set(func() { w.m.gate, w.m.check = nil, func(*node.Node, bmc.Action) { sent = time.Now() } })
+	began := time.Now() // before the claim, and so before the wait
+	w.start(node.Owner{Name: "c1", Incarnation: 8}, func(c *Config) { c.Policy.Valid = valid })
+	w.wait(id, "the end of the reset", idle)
+	w.must(id, node.SetPower{Target: node.PowerOn})
+	w.wait(id, "power on", idle)
+	w.m.set(func() {
+		if held := sent.Sub(began); held < valid+valid/10 {
+			t.Errorf("commanded %s after the claim, wanted at least %s", held, valid+valid/10)
+		}
+	})
+}
+
 func TestBrokenRulesTouchOneNodeOnly(t *testing.T) { // S13
 	w := newWorld(t, nil)
 	id := w.create(func(n *node.Node) { n.DriverInfo = map[string]any{"panic": true} })
