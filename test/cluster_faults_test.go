@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -181,10 +180,7 @@ func TestClusterRollingRestart(t *testing.T) {
 	})
 	for _, s := range e.all {
 		w.more(200)
-		s.p.signal(syscall.SIGTERM)
-		if code := s.p.exit(); code != 0 {
-			t.Errorf("%s ended with %d", s.name(), code)
-		}
+		s.ends()
 		w.more(100)
 		e.startAll()
 	}
@@ -308,8 +304,7 @@ func TestClusterRefusesStrangers(t *testing.T) {
 	lone := foreign.member("c6", "127.0.0.1", "")
 	foreign.all = []*site{lone}
 	foreign.startAll()
-	lone.p.signal(syscall.SIGTERM)
-	lone.p.exit()
+	lone.ends()
 	lone.args = swapped(lone.args, "--join", e.join)
 	e.refused(lone, "is of cluster", "belongs to cluster")
 

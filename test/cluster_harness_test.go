@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -262,6 +263,26 @@ func has(doc, want map[string]any) bool {
 		}
 	}
 	return true
+}
+
+// ends is a SIGTERM and the exit that follows; one that does not end says where it hangs, and is killed.
+func (s *site) ends() {
+	s.t.Helper()
+	s.p.signal(syscall.SIGTERM)
+	select {
+	case <-s.p.done:
+		if code := s.p.exit(); code != 0 {
+			s.t.Errorf("%s ended with %d:\n%s", s.name(), code, s.p.out)
+		}
+	case <-time.After(2 * patience):
+		s.p.signal(syscall.SIGQUIT)
+		select {
+		case <-s.p.done:
+		case <-time.After(patience):
+		}
+		s.t.Errorf("%s did not end at SIGTERM; its goroutines are in its log", s.name())
+		s.p.kill()
+	}
 }
 
 // owner is the conductor where a node should be.

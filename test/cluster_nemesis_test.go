@@ -201,10 +201,7 @@ func (n *nemesis) rage() {
 			n.all[(v+1)%len(n.all)].p.kill()
 			time.Sleep(outage)
 		case "end":
-			s.p.signal(syscall.SIGTERM)
-			if code := s.p.exit(); code != 0 {
-				n.t.Errorf("%s ended with %d:\n%s", s.name(), code, s.p.out)
-			}
+			s.ends()
 		case "pause":
 			s.p.signal(syscall.SIGSTOP)
 			time.Sleep(outage)
