@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	for _, m := range servers {
 		known[string(m.ID)] = m.ID
 	}
+	maps.DeleteFunc(away, func(id raft.ServerID, _ time.Time) bool { return known[string(id)] == "" }) // evicted meanwhile
 	for _, st := range at {
 		if _, ok := known[st.ID]; !ok {
 			s.log.Info("a conductor joins the log", "name", st.Name, "id", st.ID)
