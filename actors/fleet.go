@@ -90,9 +90,9 @@ type Fleet struct {
 	closed  chan struct{}      // no request is answered any more
 	closing sync.Once
 
-	life     sync.Mutex     // guards running against Drain: nothing begins once that waits
-	running  sync.WaitGroup // effects under way, until their outcomes are settled
-	draining atomic.Bool    // written under life
+	life     sync.Mutex  // guards running against Drain: nothing begins once that waits
+	running  tally       // effects under way, until their outcomes are settled
+	draining atomic.Bool // written under life
 
 	mu   sync.RWMutex          // guards pids
 	pids map[string]*actor.PID // by node UUID
@@ -325,7 +325,7 @@ func (f *Fleet) begin() bool {
 	if f.draining.Load() {
 		return false
 	}
-	f.running.Add(1)
+	f.running.Add()
 	return true
 }
 
@@ -349,8 +349,7 @@ func (f *Fleet) Drain(ctx context.Context) error {
 	f.draining.Store(true)
 	f.life.Unlock()
 	f.cancel()
-	done := make(chan struct{})
-	go func() { f.running.Wait(); close(done) }()
+	done := f.running.Zero()
 	select {
 	case <-done:
 		return nil

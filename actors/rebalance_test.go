@@ -33,7 +33,9 @@ func (c *console) StartConsole(ctx context.Context, _ *node.Node, p bmc.Permit) 
 	return nil
 }
 
-func (c *console) StopConsole(ctx context.Context, _ *node.Node, p bmc.Permit) error { return p.OK(ctx) }
+func (c *console) StopConsole(ctx context.Context, _ *node.Node, p bmc.Permit) error {
+	return p.OK(ctx)
+}
 
 func (c *console) ConsoleInfo(*node.Node) map[string]any { return nil }
 

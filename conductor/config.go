@@ -85,7 +85,7 @@ func Defaults() Config {
 	}
 	return Config{
 		Name: name, Logger: slog.Default(), Policy: node.DefaultPolicy(), APIListen: "127.0.0.1:6385", MaxLimit: 1000, MaxWaiting: 4096,
-		APILimits: httpapi.Limits{PerAddress: 2048, HeldBytes: 256 << 20, Working: 64, HeaderTimeout: 10 * time.Second, BodyTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute},
+		APILimits:    httpapi.Limits{PerAddress: 2048, HeldBytes: 256 << 20, Working: 64, HeaderTimeout: 10 * time.Second, BodyTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute},
 		History:      actors.HistoryLimit{Keep: 300, Batch: 1000, Every: 24 * time.Hour},
 		AuthStrategy: "noauth", NATSListen: "127.0.0.1:4222", NotificationFormat: "bare",
 		Topics: []string{"ironic_versioned_notifications"}, SyncInterval: 45 * time.Second, RecoveryEvery: 300 * time.Second,
