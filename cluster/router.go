@@ -65,8 +65,9 @@ type origin struct {
 
 // peer is what waits for one member.
 type peer struct {
-	out  chan []byte
-	stop chan struct{}
+	out   chan []byte
+	stop  chan struct{}
+	ended chan struct{} // closed when nothing is sent any more
 }
 
 // NewRouter routes over a transport. serve answers the calls of others, each in a goroutine of its own; its context ends at
@@ -123,13 +124,19 @@ func (r *Router) Call(ctx context.Context, to string, body []byte) ([]byte, erro
 	return nil, ErrLost
 }
 
-// Gone fails what waits for a member that has left the View.
+// flushTime is how long the transport has to write what tells a member that is gone of calls nobody waits for.
+const flushTime = 20 * time.Millisecond
+
+// Gone fails what waits for a member that has left the View. It may be paused only, and read later what was sent: so it is
+// told that nobody waits any more, on the same stream, before that is dropped (S6).
 func (r *Router) Gone(addr string) {
+	var lost []byte
 	r.mu.Lock()
 	for corr, o := range r.calls {
 		if o.to == addr {
 			delete(r.calls, corr)
 			o.done <- nil
+			lost = append(lost, head(frameCancel, corr, 0)...)
 		}
 	}
 	p := r.peers[addr]
@@ -137,8 +144,18 @@ func (r *Router) Gone(addr string) {
 	r.mu.Unlock()
 	if p != nil {
 		close(p.stop)
+		<-p.ended // no call comes after its cancellation
+	}
+	if len(lost) > 0 {
+		r.t.Send(addr, append(r.top(), lost...))
+		time.Sleep(flushTime)
 	}
 	r.t.Drop(addr)
+}
+
+// top is what every packet begins with: where it comes from.
+func (r *Router) top() []byte {
+	return append(binary.AppendUvarint(nil, uint64(len(r.t.Addr()))), r.t.Addr()...)
 }
 
 // Close ends calls of both directions and waits for those that are served.
@@ -157,7 +174,7 @@ func (r *Router) post(to string, frame []byte) bool {
 	r.mu.Lock()
 	p := r.peers[to]
 	if p == nil && !r.closed {
-		p = &peer{out: make(chan []byte, waitingOut), stop: make(chan struct{})}
+		p = &peer{out: make(chan []byte, waitingOut), stop: make(chan struct{}), ended: make(chan struct{})}
 		r.peers[to] = p
 		r.running.Go(func() { r.pump(to, p) })
 	}
@@ -175,10 +192,9 @@ func (r *Router) post(to string, frame []byte) bool {
 
 // pump sends what waits for a member, as much as there is in one packet.
 func (r *Router) pump(to string, p *peer) {
-	top := binary.AppendUvarint(nil, uint64(len(r.t.Addr())))
-	top = append(top, r.t.Addr()...)
+	defer close(p.ended)
 	for {
-		b := append([]byte(nil), top...)
+		b := r.top()
 		select {
 		case f := <-p.out:
 			b = append(b, f...)

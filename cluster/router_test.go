@@ -82,6 +82,68 @@ func TestGoneMembersKeepNobodyWaiting(t *testing.T) {
 	callsFindTheirAnswers(t, rs[0], "b")
 }
 
+// held is a transport that keeps what is sent, as a paused member's socket does.
+type held struct {
+	Transport
+	mu   sync.Mutex
+	sent [][]byte // nil = dropped
+}
+
+func (h *held) Send(_ string, b []byte) { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, b) }
+func (h *held) Drop(string)             { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, nil) }
+
+// A member that is only paused reads later what was sent to it. It must find the cancellation behind the call (S6).
+func TestAPausedMemberDoesNotRunWhatNobodyWaitsFor(t *testing.T) {
+	tr, err := NewNetwork().Listen("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &held{Transport: tr}
+	a := NewRouter(h, echo)
+	t.Cleanup(func() { _ = a.Close() })
+	ended := make(chan error, 1)
+	go func() { _, err := a.Call(context.Background(), "b", []byte("x")); ended <- err }()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		h.mu.Lock()
+		n := len(h.sent)
+		h.mu.Unlock()
+		if n == 1 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the call was never sent")
+		}
+	}
+	a.Gone("b")
+	if err := <-ended; !errors.Is(err, ErrLost) {
+		t.Errorf("the call ended with %v", err)
+	}
+	ran := make(chan error, 1)
+	b := routers(t, NewNetwork(), func(ctx context.Context, body []byte) []byte {
+		select { // a read index takes longer than what lies in the same socket
+		case <-ctx.Done():
+			ran <- ctx.Err()
+		case <-time.After(10 * time.Second):
+			ran <- nil
+		}
+		return body
+	}, "b")[0]
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.sent) == 0 || h.sent[len(h.sent)-1] != nil {
+		t.Error("the stream was not dropped at the end")
+	}
+	for _, p := range h.sent {
+		if p == nil {
+			break
+		}
+		b.packet(p)
+	}
+	if err := <-ran; err == nil {
+		t.Error("a call that nobody waits for was run")
+	}
+}
+
 // Who gives up tells so: the context of what is served ends (S6).
 func TestWhoGivesUpTellsSo(t *testing.T) {
 	begun, cancelled := make(chan struct{}), make(chan struct{})
