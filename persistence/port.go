@@ -176,11 +176,28 @@ func (p *port) greet(c net.Conn) {
 		p.serve(c)
 		return
 	}
-	select {
-	case p.raft <- c:
-	case <-p.done:
+	if !p.hold(c) {
 		_ = c.Close()
+		return
 	}
+	h := &heldConn{c, p}
+	select {
+	case p.raft <- h:
+	case <-p.done:
+		_ = h.Close()
+	}
+}
+
+// heldConn is a connection that the port closes at its end, if raft has not: raft's transport leaves its own ones open.
+type heldConn struct {
+	net.Conn
+	p *port
+}
+
+// Close implements net.Conn.
+func (h *heldConn) Close() error {
+	h.p.drop(h.Conn)
+	return nil
 }
 
 // dial opens a connection to a member.
