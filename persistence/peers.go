@@ -225,11 +225,6 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	for _, m := range servers {
 		known[string(m.ID)] = m.ID
 	}
-	for id := range away {
-		if _, ok := known[string(id)]; !ok {
-			delete(away, id)
-		}
-	}
 	maps.DeleteFunc(away, func(id raft.ServerID, _ time.Time) bool { return known[string(id)] == "" }) // evicted meanwhile
 	for _, st := range at {
 		if _, ok := known[st.ID]; !ok {
