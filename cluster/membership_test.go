@@ -160,7 +160,7 @@ func TestTakenPort(t *testing.T) {
 func TestPeersWithoutPort(t *testing.T) {
 	c1 := start(t, "c1", 1, nil)
 	for peers, want := range map[string]bool{"127.0.0.1": false, "127.0.0.9": true} {
-		m := &Membership{cfg: Config{Peers: []string{peers}}, list: c1.list, seen: map[string]Member{}}
+		m := &Membership{cfg: Config{Peers: []string{peers}}, list: c1.list, addr: c1.Addr(), seen: map[string]Member{}}
 		m.view.Store(c1.View())
 		if s := m.strangers(); len(s) == 1 != want || want && !strings.HasPrefix(s[0], peers+":") {
 			t.Errorf("%s: strangers are %q", peers, s)
