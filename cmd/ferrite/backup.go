@@ -27,8 +27,7 @@ import (
 )
 
 func newBackup() *cobra.Command {
-	var api string
-	var force bool
+	a, force := &apiFlags{}, false
 	c := &cobra.Command{
 		Use: "backup FILE", Short: "Write a backup of a running conductor", Args: wantArgs("FILE"),
 		Long: `Write a backup of a running conductor to FILE: nodes, ports, history, settings and notifications not yet sent, as they
@@ -37,23 +36,24 @@ were at one moment. The conductor goes on meanwhile. FILE appears only when it i
 Passwords in it are sealed with the cluster key, which is not in it. Keep the key too, and not in the same place: without
 it the passwords in the backup are lost; with it they can be read.`,
 		Example: "  ferrite backup ferrite-$(date +%F).backup\n" +
-			"  ferrite backup --api-url http://admin:secret@conductor:6385 /srv/backups/ferrite.backup",
-		RunE: func(c *cobra.Command, args []string) error { return backup(c, args[0], api, force) },
+			"  ferrite backup --api https://conductor:6385 --user admin --password-file admin.pw /srv/backups/ferrite.backup",
+		RunE: func(c *cobra.Command, args []string) error { return backup(c, args[0], a, force) },
 	}
-	apiFlag(c, &api)
+	bindAPI(c, a)
 	c.Flags().BoolVar(&force, "force", false, "replace FILE if it is there")
 	return c
 }
 
-// apiFlag is --api-url, or shorter --api.
-func apiFlag(c *cobra.Command, api *string) {
+// bindAPI adds the flags that say where the API is. --api has an older name, --api-url.
+func bindAPI(c *cobra.Command, a *apiFlags) {
 	c.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if name == "api" {
-			name = "api-url"
+		if name == "api-url" {
+			name = "api"
 		}
 		return pflag.NormalizedName(name)
 	})
-	c.Flags().StringVar(api, "api-url", "http://127.0.0.1:6385", "where the conductor's API is; http://user:password@host:port signs in")
+	a.bind(c.Flags())
+	c.Long += apiEnvironment
 }
 
 // wantArgs wants exactly these arguments.
@@ -66,7 +66,12 @@ func wantArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
-func backup(c *cobra.Command, file, api string, force bool) (err error) {
+func backup(c *cobra.Command, file string, a *apiFlags, force bool) (err error) {
+	from, err := a.client(client.WithUserAgent("ferrite-backup"))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
 	if _, err := os.Lstat(file); err == nil && !force {
 		return fmt.Errorf("%s is there already: name another file, or say --force to replace it", file)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +87,7 @@ func backup(c *cobra.Command, file, api string, force bool) (err error) {
 			_ = os.Remove(tmp.Name())
 		}
 	}()
-	report, err := fetch(c.Context(), api, tmp, c.ErrOrStderr())
+	report, err := fetch(c.Context(), from, tmp, c.ErrOrStderr())
 	if err != nil {
 		return fmt.Errorf("no backup was written: %w", err)
 	}
@@ -108,9 +113,7 @@ func backup(c *cobra.Command, file, api string, force bool) (err error) {
 }
 
 // fetch writes the conductor's backup to w and checks it on its way.
-func fetch(ctx context.Context, api string, w, bar io.Writer) (*persistence.Report, error) {
-	from := client.New(api, client.WithUserAgent("ferrite-backup"))
-	defer from.Close()
+func fetch(ctx context.Context, from *client.Client, w, bar io.Writer) (*persistence.Report, error) {
 	pr, pw := io.Pipe()
 	type result struct {
 		report *persistence.Report

@@ -25,7 +25,10 @@ import (
 const nodeLong = `See and change nodes through a conductor's API.
 
 TARGETS are names or UUIDs, with host ranges: r[01-10]n[01-20], node[1,3,5-9], a[01-10],b3. Leading zeros are kept. Quote
-them, since the shell has ideas of its own about brackets.
+them, since the shell has ideas of its own about brackets.` + apiEnvironment
+
+// apiEnvironment ends the help of commands that ask the API.
+const apiEnvironment = `
 
 Environment:
   FERRITE_API           where the API is, like --api
@@ -57,17 +60,23 @@ func (a *apiFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&a.ca, "ca-file", os.Getenv("FERRITE_API_CA"), "PEM file of the certificate authorities to trust instead of the system's")
 }
 
-// client is a client of the API as flags and environment say.
-func (a *apiFlags) client() (*client.Client, error) {
+// access is where the API is and what opens it.
+type access struct {
+	base           *url.URL // without user and password
+	user, password string
+	roots          *x509.CertPool // nil = the system's
+}
+
+// access is what flags and environment say.
+func (a *apiFlags) access() (*access, error) {
 	u, err := url.Parse(a.url)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usageError{fmt.Errorf("--api is %q: wanted http://host:port or https://host:port", withoutPassword(a.url))}
 	}
-	opts := []client.Option{client.WithUserAgent("ferrite-node/" + version), client.WithPoll(500 * time.Millisecond)}
-	user, password := a.user, os.Getenv("FERRITE_API_PASSWORD")
+	w := &access{base: u, user: a.user, password: os.Getenv("FERRITE_API_PASSWORD")}
 	if u.User != nil {
-		user = u.User.Username()
-		password, _ = u.User.Password()
+		w.user = u.User.Username()
+		w.password, _ = u.User.Password()
 		u.User = nil
 	}
 	if a.passwordFile != "" {
@@ -75,23 +84,35 @@ func (a *apiFlags) client() (*client.Client, error) {
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--password-file: %w", err)}
 		}
-		password = strings.TrimRight(string(b), "\r\n")
-	}
-	if user != "" {
-		opts = append(opts, client.WithBasicAuth(user, password))
+		w.password = strings.TrimRight(string(b), "\r\n")
 	}
 	if a.ca != "" {
 		b, err := os.ReadFile(a.ca)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("--ca-file: %w", err)}
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(b) {
+		w.roots = x509.NewCertPool()
+		if !w.roots.AppendCertsFromPEM(b) {
 			return nil, usageError{fmt.Errorf("--ca-file %s: wanted certificates in PEM, found none", a.ca)}
 		}
-		opts = append(opts, client.WithRoots(pool))
 	}
-	return client.New(u.String(), opts...), nil
+	return w, nil
+}
+
+// client is a client of the API as flags and environment say.
+func (a *apiFlags) client(more ...client.Option) (*client.Client, error) {
+	w, err := a.access()
+	if err != nil {
+		return nil, err
+	}
+	opts := []client.Option{client.WithUserAgent("ferrite-node/" + version), client.WithPoll(500 * time.Millisecond)}
+	if w.user != "" {
+		opts = append(opts, client.WithBasicAuth(w.user, w.password))
+	}
+	if w.roots != nil {
+		opts = append(opts, client.WithRoots(w.roots))
+	}
+	return client.New(w.base.String(), append(opts, more...)...), nil
 }
 
 // maxTargets is how many nodes one command may name.

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,8 +25,9 @@ import (
 
 // replay is what "ferrite notifications replay" was asked for.
 type replay struct {
-	api, from, to, subject, output, nats string
-	publish                              bool
+	flags                           apiFlags
+	from, to, subject, output, nats string
+	publish                         bool
 }
 
 func newNotificationsReplay() *cobra.Command {
@@ -52,7 +54,7 @@ them by these, who has not gets them.`,
 	f.StringVarP(&r.output, "output", "o", "text", "text, or json: the bodies as they are")
 	f.BoolVar(&r.publish, "publish", false, "publish them again instead of printing them")
 	f.StringVar(&r.nats, "nats-url", "nats://127.0.0.1:4222", "with --publish: where NATS is")
-	f.StringVar(&r.api, "api-url", "http://127.0.0.1:6385", "where the conductor's API is; http://user:password@host:port signs in")
+	bindAPI(c, &r.flags)
 	return c
 }
 
@@ -73,9 +75,9 @@ func (r *replay) run(c *cobra.Command) error {
 			return usageError{fmt.Errorf("--to is %q: wanted a revision like 120", r.to)}
 		}
 	}
-	base, err := url.Parse(strings.TrimSuffix(strings.TrimRight(r.api, "/"), "/v1"))
-	if err != nil || base.Host == "" {
-		return usageError{fmt.Errorf("--api-url: wanted http://host:port, found %q", withoutPassword(r.api))}
+	base, err := r.flags.access()
+	if err != nil {
+		return err
 	}
 	if r.publish {
 		return r.again(c, base)
@@ -98,7 +100,7 @@ func (r *replay) run(c *cobra.Command) error {
 }
 
 // again publishes what was read.
-func (r *replay) again(c *cobra.Command, base *url.URL) error {
+func (r *replay) again(c *cobra.Command, base *access) error {
 	bus, err := notify.Connect(notify.Link{URL: r.nats, Name: "ferrite notifications replay"})
 	if err != nil {
 		return usageError{err}
@@ -144,9 +146,10 @@ type keptNotification struct {
 }
 
 // each calls fn for every notification asked for, answer by answer. What happens meanwhile is not waited for.
-func (r *replay) each(ctx context.Context, base *url.URL, fn func(keptNotification) error) error {
-	client := &http.Client{Timeout: time.Minute}
-	defer client.CloseIdleConnections()
+func (r *replay) each(ctx context.Context, base *access, fn func(keptNotification) error) error {
+	line := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: base.roots}}
+	defer line.CloseIdleConnections()
+	client := &http.Client{Timeout: time.Minute, Transport: line}
 	from, to := r.from, r.to
 	for from != "" {
 		q := url.Values{"from": {from}}
@@ -155,8 +158,11 @@ func (r *replay) each(ctx context.Context, base *url.URL, fn func(keptNotificati
 				q.Set(key, value)
 			}
 		}
-		u := *base
-		u.Path, u.RawQuery = strings.TrimRight(u.Path, "/")+"/v1/x/notifications", q.Encode()
+		u := *base.base
+		u.Path, u.RawQuery = strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v1")+"/v1/x/notifications", q.Encode()
+		if base.user != "" {
+			u.User = url.UserPassword(base.user, base.password)
+		}
 		head, err := r.page(ctx, client, u.String(), fn)
 		if err != nil {
 			return err
@@ -174,7 +180,7 @@ func (r *replay) page(ctx context.Context, client *http.Client, address string, 
 	}
 	answer, err := client.Do(q) // signs in by the user of the URL
 	if err != nil {
-		return nil, fmt.Errorf("the conductor at %s does not answer: %w", withoutPassword(r.api), err)
+		return nil, fmt.Errorf("the conductor at %s does not answer: %w", withoutPassword(r.flags.url), err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -187,7 +193,7 @@ func (r *replay) page(ctx context.Context, client *http.Client, address string, 
 		case errors.Is(err, io.EOF):
 			return answer.Header, nil
 		case err != nil:
-			return nil, fmt.Errorf("wanted one notification a line from %s: %w", withoutPassword(r.api), err)
+			return nil, fmt.Errorf("wanted one notification a line from %s: %w", withoutPassword(r.flags.url), err)
 		}
 		if err := fn(k); err != nil {
 			return nil, err

@@ -20,7 +20,7 @@ fingerprints here, which tell nothing of them.`,
 }
 
 func newSecretsRotate() *cobra.Command {
-	var api, file string
+	a, file := &apiFlags{}, ""
 	c := &cobra.Command{
 		Use: "rotate", Short: "Seal all secrets with a new cluster key", Args: noArgs,
 		Long: `Replace the cluster key of a running conductor. The new key seals from the first moment on, the old one opens until every
@@ -35,14 +35,14 @@ If the old key has become known to others, change the passwords of the BMCs too:
 disk can read them.`,
 		Example: "  ferrite secrets rotate\n" +
 			"  (umask 077; ferrite cluster key > new.key) && ferrite secrets rotate --new-key-file new.key",
-		RunE: func(c *cobra.Command, _ []string) error { return rotateSecrets(c, api, file) },
+		RunE: func(c *cobra.Command, _ []string) error { return rotateSecrets(c, a, file) },
 	}
-	apiFlag(c, &api)
+	bindAPI(c, a)
 	c.Flags().StringVar(&file, "new-key-file", "", "file with the new key, as \"ferrite cluster key\" prints it (default: the conductor makes one)")
 	return c
 }
 
-func rotateSecrets(c *cobra.Command, api, file string) error {
+func rotateSecrets(c *cobra.Command, a *apiFlags, file string) error {
 	if file != "" {
 		var err error
 		if file, err = filepath.Abs(file); err != nil {
@@ -50,7 +50,10 @@ func rotateSecrets(c *cobra.Command, api, file string) error {
 		}
 	}
 	ctx := c.Context()
-	to := client.New(api, client.WithUserAgent("ferrite-secrets"))
+	to, err := a.client(client.WithUserAgent("ferrite-secrets"))
+	if err != nil {
+		return err
+	}
 	defer to.Close()
 	before, err := to.KeyStatus(ctx)
 	if err != nil {
@@ -89,13 +92,16 @@ func rotateSecrets(c *cobra.Command, api, file string) error {
 }
 
 func newSecretsStatus() *cobra.Command {
-	var api string
+	a := &apiFlags{}
 	c := &cobra.Command{
 		Use: "status", Short: "Tell which key seals, and how far a rotation is", Args: noArgs,
 		Long:    "Tell the fingerprint of the cluster key of a running conductor, and how far a rotation is.",
 		Example: "  ferrite secrets status",
 		RunE: func(c *cobra.Command, _ []string) error {
-			from := client.New(api, client.WithUserAgent("ferrite-secrets"))
+			from, err := a.client(client.WithUserAgent("ferrite-secrets"))
+			if err != nil {
+				return err
+			}
 			defer from.Close()
 			s, err := from.KeyStatus(c.Context())
 			if err != nil {
@@ -112,7 +118,7 @@ func newSecretsStatus() *cobra.Command {
 			return nil
 		},
 	}
-	apiFlag(c, &api)
+	bindAPI(c, a)
 	return c
 }
 
