@@ -134,6 +134,7 @@ func Ends(c Costs, d Demand, p Plan) []End {
 		{"commits of the log", writes / c.Commits, fmt.Sprintf("%.0f of %.0f commits/s: one log a cell", writes, c.Commits)},
 		{"notifications to NATS", writes / c.EventsPerSec, "one publisher a cell, one event a commit"},
 		{"logins after a loss", cell / per / owners / p.Shakes / d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s and conductor; the share is of an interval", cell/per/owners/p.Shakes, p.Shakes)},
+		{"readings that a conductor allows itself", readings / 5000, fmt.Sprintf("%.0f of 5,000 readings/s (ipmi.rate)", readings)},
 		{"packets of a conductor", 2 * readings / 200_000, fmt.Sprintf("%.0f packets/s of about 200,000 that two cores move", 2*readings)},
 		{"the log's disk", writes * d.WriteBytes / 200e6, fmt.Sprintf("%.1f MB/s of 200", writes*d.WriteBytes/1e6)},
 	}
