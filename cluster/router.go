@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -151,6 +152,22 @@ func (r *Router) Gone(addr string) {
 		time.Sleep(flushTime)
 	}
 	r.t.Drop(addr)
+}
+
+// Keep fails what waits for members that are not at any of these addresses: a call may begin after Gone was told, by a View
+// that is frozen (S7), and nobody would answer it.
+func (r *Router) Keep(living []string) {
+	var gone []string
+	r.mu.Lock()
+	for _, o := range r.calls {
+		if !slices.Contains(living, o.to) && !slices.Contains(gone, o.to) {
+			gone = append(gone, o.to)
+		}
+	}
+	r.mu.Unlock()
+	for _, addr := range gone {
+		r.Gone(addr)
+	}
 }
 
 // top is what every packet begins with: where it comes from.

@@ -92,6 +92,36 @@ type held struct {
 func (h *held) Send(_ string, b []byte) { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, b) }
 func (h *held) Drop(string)             { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, nil) }
 
+// Who calls a member that has left, by an old View, is not kept waiting either; calls to the living go on.
+func TestCallsToThoseWhoLeftEnd(t *testing.T) {
+	hold := make(chan struct{})
+	n := NewNetwork()
+	rs := routers(t, n, func(_ context.Context, body []byte) []byte { <-hold; return body }, "a", "b", "c")
+	rs[0].Gone("b")
+	n.Cut("a", "b", true)
+	lost, kept := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := rs[0].Call(t.Context(), "b", nil); lost <- err }()
+	go func() { _, err := rs[0].Call(t.Context(), "c", nil); kept <- err }()
+	for end := time.Now().Add(30 * time.Second); ; {
+		rs[0].Keep([]string{"a", "c"})
+		select {
+		case err := <-lost:
+			if !errors.Is(err, ErrLost) {
+				t.Errorf("%v, wanted ErrLost", err)
+			}
+			close(hold)
+			if err := <-kept; err != nil {
+				t.Errorf("a call to a living member: %v", err)
+			}
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			t.Fatal("still waiting for one that left")
+		}
+	}
+}
+
 // A member that is only paused reads later what was sent to it. It must find the cancellation behind the call (S6).
 func TestAPausedMemberDoesNotRunWhatNobodyWaitsFor(t *testing.T) {
 	tr, err := NewNetwork().Listen("a")

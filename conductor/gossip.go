@@ -295,6 +295,9 @@ func (c *Conductor) attend(ctx context.Context) error {
 		leader, _, _ := c.store.Role()
 		_, seen := now.Find(leader)
 		lone := leader != "" && !seen // the log speaks with one that the gossip takes for dead: the gossip errs
+		if !lone {
+			c.router.Keep(remotes(now))
+		}
 		if cut := quiet > cutAfter; cut != c.membership.Self().Cut {
 			if err := c.membership.Update(func(m *cluster.Member) { m.Cut = cut }); err != nil {
 				c.log.Debug("gossip", "error", err)
@@ -313,6 +316,14 @@ func (c *Conductor) attend(ctx context.Context) error {
 			c.adopt(now)
 		}
 	}
+}
+
+// remotes are where the members take calls.
+func remotes(v *cluster.View) (out []string) {
+	for _, m := range v.Members {
+		out = append(out, m.Remote)
+	}
+	return out
 }
 
 // adopt makes a View the one that places nodes.
