@@ -227,8 +227,8 @@ TCP, at the leader and at a follower; and calls another process as conductors ca
 	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds")
 	c.Flags().IntVar(&cfg.Writers, "writers", 64, "how many write at a time")
 	c.Flags().IntSliceVar(&cfg.Voters, "voters", []int{1, 3, 5}, "sizes of the logs")
-	c.Flags().DurationVar(&cfg.For, "for", 3*time.Second, "how long each turn lasts")
-	c.Flags().IntVar(&cfg.Calls, "calls", 20_000, "calls to the other process in a turn")
+	c.Flags().DurationVar(&cfg.For, "for", 2*time.Second, "how long each turn lasts")
+	c.Flags().IntVar(&cfg.Calls, "calls", 4000, "calls to the other process in a turn")
 	c.Flags().StringVar(&cfg.Dir, "dir", "", "folder on the disk to measure (default the system's for temporary files)")
 	return c
 }
