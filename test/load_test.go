@@ -70,7 +70,8 @@ func TestLoad(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		return r.StatusCode, r.Header
 	}
-	before, files := int64(0), s.p.descriptors()
+	until(t, "a session with each BMC", func() bool { return s.metric("conductor_bmc_sessions") == nodes })
+	before, files, routines := int64(0), s.p.descriptors(), s.metric("go_goroutines")
 	var done, shed, busy, reads atomic.Int64
 	var last [nodes]atomic.Int64 // the newest acknowledged value of each node
 	var all sync.WaitGroup
@@ -127,6 +128,10 @@ func TestLoad(t *testing.T) {
 	}
 	line.CloseIdleConnections()
 	until(t, "all connections to be closed", func() bool { return s.p.descriptors() <= files+2 })
+	until(t, "goroutines to end", func() bool { return s.metric("go_goroutines") <= routines+16 })
+	if n := s.metric("conductor_bmc_sessions"); n > nodes {
+		t.Errorf("%v sessions with %d BMCs", n, nodes)
+	}
 	until(t, "nothing to wait", func() bool {
 		return s.metric("conductor_mailbox_depth") == 0 && s.metric("conductor_findings_late") == 0
 	})
