@@ -160,7 +160,7 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	a.telling(a.n, n)
 	a.take(c, n)
 	if n.Intent != nil {
-		a.f.granted(a.uuid, n.Intent.ID, p.stamp)
+		a.f.granted(n, p.stamp)
 	}
 	if a.foreign != "" && (n.Intent == nil || n.Intent.ID != a.foreign) { // it ended with the claim (S12): what comes next waits in its stead
 		a.foreign = ""

@@ -6,6 +6,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -34,6 +35,7 @@ type permit struct {
 	op    string
 	owner node.Owner
 	from  stamp // the clock before the commit that granted it
+	over  *atomic.Bool
 }
 
 var _ bmc.Permit = (*permit)(nil)
@@ -55,8 +57,9 @@ func (p *permit) OK(ctx context.Context) error {
 	return nil
 }
 
-// Live is check (2) of S10: the deadline holds on both clocks.
-func (p *permit) Live() bool { return p.from.within(p.f.cfg.Policy.Valid) }
+// Live is check (2) of S10: the deadline holds on both clocks. It ends before when this process has seen that the operation is
+// over or another owner's: a command that was late does not come after one of the next operation.
+func (p *permit) Live() bool { return !p.over.Load() && p.from.within(p.f.cfg.Policy.Valid) }
 
 // renewal asks the actor for one more commit under an operation.
 type renewal struct {
@@ -68,12 +71,33 @@ type renewal struct {
 // MsgName names the message.
 func (renewal) MsgName() string { return "RenewPermit" }
 
-// granted remembers when the newest commit under an operation was proposed.
-func (f *Fleet) granted(uuid, op string, at stamp) { f.grants.Store(uuid, grant{op, at}) }
-
+// grant is what the permits of one operation under one owner come from.
 type grant struct {
-	op string
-	at stamp
+	op    string
+	owner node.Owner
+	at    stamp        // before the newest commit under it was proposed
+	over  *atomic.Bool // shared by all its permits
+}
+
+func (g *grant) of(n *node.Node) bool {
+	return n != nil && n.Intent != nil && n.Intent.ID == g.op && n.Owner == g.owner
+}
+
+// granted remembers when the newest commit under a node's operation was proposed.
+func (f *Fleet) granted(n *node.Node, at stamp) {
+	fresh := &grant{op: n.Intent.ID, owner: n.Owner, at: at, over: &atomic.Bool{}}
+	if g, ok := f.grants.Load(n.UUID); ok && g.(*grant).of(n) {
+		fresh.over = g.(*grant).over
+	}
+	f.grants.Store(n.UUID, fresh)
+}
+
+// withdraw ends what was granted on a node, unless its record n (nil = it is gone) still has that operation and owner.
+func (f *Fleet) withdraw(uuid string, n *node.Node) {
+	if g, ok := f.grants.Load(uuid); ok && !g.(*grant).of(n) {
+		g.(*grant).over.Store(true)
+		f.grants.Delete(uuid)
+	}
 }
 
 // permit takes the right to command a node's BMC when its turn has come: free while the operation's newest commit is
@@ -82,9 +106,9 @@ func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*per
 	op := n.Intent.ID
 	for range 4 {
 		if g, ok := f.grants.Load(n.UUID); ok {
-			g := g.(grant)
-			if g.op == op && g.at.within(f.cfg.Policy.Valid/2) {
-				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at}, nil
+			g := g.(*grant)
+			if g.of(n) && g.at.within(f.cfg.Policy.Valid/2) {
+				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at, over: g.over}, nil
 			}
 		}
 		if err := f.renewed(ctx, self, n); err != nil {

@@ -12,9 +12,7 @@ import (
 // take makes a record the actor's own: it is what the sweep compares with from now on.
 func (a *nodeActor) take(c actor.Context, n *node.Node) {
 	a.n = n
-	if n.Intent == nil {
-		a.f.grants.Delete(a.uuid)
-	}
+	a.f.withdraw(a.uuid, n)
 	if a.entry == nil {
 		a.entry = a.f.sweep.add(n, c.Self())
 		return
@@ -74,7 +72,7 @@ func (a *nodeActor) lost(by *call) {
 	a.n = nil
 	a.f.sweep.remove(a.entry)
 	a.entry = nil
-	a.f.grants.Delete(a.uuid)
+	a.f.withdraw(a.uuid, nil)
 	if by != nil {
 		by.answer(nil, nil)
 	}
