@@ -138,7 +138,10 @@ func (m *Membership) Update(change func(*Member)) error {
 	if err != nil {
 		return err
 	}
-	return m.list.UpdateNode(time.Second)
+	if err := m.list.UpdateNode(time.Second); err != nil {
+		m.cfg.Logger.Debug("the gossip is slow to carry what this member says of itself, it goes on trying", "error", err) // it is said either way
+	}
+	return nil
 }
 
 // Self is what this member says of itself now.

@@ -39,6 +39,15 @@ func Recover(dir, name string, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("the log in %s: %w", d.wal(), err), w.Close())
 	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, 2, newRaftLog(log))
+	if err != nil {
+		return errors.Join(fmt.Errorf("the snapshots in %s: %w", dir, err), w.Close())
+	}
+	if list, err := snaps.List(); err != nil {
+		return errors.Join(fmt.Errorf("the snapshots in %s: %w", dir, err), w.Close())
+	} else if len(list) > 0 { // one that came from the leader may be all there is
+		last = max(last, list[0].Index)
+	}
 	term, err := w.GetUint64([]byte("CurrentTerm"))
 	if err == nil {
 		servers := raft.Configuration{Servers: []raft.Server{{ID: id, Address: raft.ServerAddress(id)}}}
