@@ -9,6 +9,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,16 @@ const (
 	frameReply  = 2
 	frameCancel = 3
 	frameBusy   = 4
+	frameAsk    = 5 // is this call under way?
+	frameTaken  = 6 // it is
+	frameLost   = 7 // it is not
+)
+
+// A packet may be lost with its stream, and with it a call or an answer. So who waits asks every askTime whether the call is
+// under way, and gives up after maxSilence without an answer to that.
+const (
+	askTime    = time.Second
+	maxSilence = 3 // times askTime
 )
 
 const (
@@ -57,6 +68,8 @@ type outgoing struct {
 	to   string
 	done chan []byte // holds 1; nil = lost
 	busy bool
+
+	heard atomic.Bool // since it was asked for
 }
 
 type origin struct {
@@ -109,17 +122,28 @@ func (r *Router) Call(ctx context.Context, to string, body []byte) ([]byte, erro
 	if !r.post(to, append(b, body...)) {
 		return nil, ErrBusy
 	}
-	select {
-	case b := <-o.done:
-		switch {
-		case o.busy:
-			return nil, ErrBusy
-		case b == nil:
-			return nil, ErrLost
+	ask := time.NewTicker(askTime)
+	defer ask.Stop()
+	for silent := 0; silent < maxSilence; {
+		select {
+		case b := <-o.done:
+			switch {
+			case o.busy:
+				return nil, ErrBusy
+			case b == nil:
+				return nil, ErrLost
+			}
+			return b, nil
+		case <-ask.C:
+			if silent++; o.heard.Swap(false) {
+				silent = 0
+			}
+			r.post(to, head(frameAsk, corr, 0))
+			continue
+		case <-ctx.Done():
+		case <-r.life.Done():
 		}
-		return b, nil
-	case <-ctx.Done():
-	case <-r.life.Done():
+		break
 	}
 	r.post(to, head(frameCancel, corr, 0))
 	return nil, ErrLost
@@ -266,6 +290,24 @@ func (r *Router) packet(b []byte) {
 				delete(r.calls, corr)
 				o.busy = kind == frameBusy
 				o.done <- append([]byte{}, body...)
+			}
+			r.mu.Unlock()
+		case frameAsk:
+			r.mu.Lock()
+			kind := byte(frameLost)
+			if r.serving[origin{from, corr}] != nil {
+				kind = frameTaken
+			}
+			r.mu.Unlock()
+			r.post(from, head(kind, corr, 0))
+		case frameTaken, frameLost:
+			r.mu.Lock()
+			if o := r.calls[corr]; o != nil && o.to == from {
+				o.heard.Store(true)
+				if kind == frameLost { // its answer would have come before this
+					delete(r.calls, corr)
+					o.done <- nil
+				}
 			}
 			r.mu.Unlock()
 		case frameCancel:

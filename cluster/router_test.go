@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -91,6 +92,38 @@ type held struct {
 
 func (h *held) Send(_ string, b []byte) { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, b) }
 func (h *held) Drop(string)             { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, nil) }
+
+// An answer that was lost with its stream keeps nobody waiting, though both members live; a call that takes long goes on.
+func TestLostAnswersKeepNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		began := make(chan struct{}, 2)
+		rs := routers(t, n, func(_ context.Context, body []byte) []byte {
+			began <- struct{}{}
+			time.Sleep(20 * askTime)
+			return body
+		}, "a", "b")
+		defer func() { _ = errors.Join(rs[0].Close(), rs[1].Close()) }()
+		if got, err := rs[0].Call(t.Context(), "b", []byte("x")); err != nil || string(got) != "x" {
+			t.Errorf("a long call: %q %v", got, err)
+		}
+		<-began
+		lost := make(chan error)
+		go func() { _, err := rs[0].Call(t.Context(), "b", nil); lost <- err }()
+		<-began
+		time.Sleep(18 * askTime)
+		n.Cut("b", "a", true)
+		time.Sleep(2*askTime + askTime/2) // the answer is lost, what tells of life not for long enough to matter
+		n.Cut("b", "a", false)
+		if err := <-lost; !errors.Is(err, ErrLost) {
+			t.Errorf("%v, wanted ErrLost", err)
+		}
+		n.Cut("a", "b", true) // the call itself is lost
+		if _, err := rs[0].Call(t.Context(), "b", nil); !errors.Is(err, ErrLost) {
+			t.Errorf("%v, wanted ErrLost", err)
+		}
+	})
+}
 
 // Who calls a member that has left, by an old View, is not kept waiting either; calls to the living go on.
 func TestCallsToThoseWhoLeftEnd(t *testing.T) {
