@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"go.yaml.in/yaml/v3"
 
 	"ferrite/client"
 	"ferrite/internal/hostrange"
@@ -26,11 +28,13 @@ type many struct {
 	timeout time.Duration // of each node, waiting included; 0 = none
 	wait    bool
 	yes     bool
+	output  string // table, json or yaml
 }
 
 func (m *many) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&m.wait, "wait", false, "wait until it is done, not only until it is accepted")
+	f.StringVarP(&m.output, "output", "o", "table", "table, json or yaml; the latter two tell of each node")
 	f.DurationVar(&m.timeout, "timeout", 5*time.Minute, "longest time for each node, 0 = no limit; the conductor goes on after it")
 	f.IntVar(&m.fanout, "fanout", 64, "how many nodes at once")
 	f.BoolVar(&m.yes, "yes", false, fmt.Sprintf("do not ask before more than %d nodes are changed", manyNodes))
@@ -43,7 +47,7 @@ func (m *many) check() error {
 	case m.timeout < 0:
 		return usageError{fmt.Errorf("--timeout is %s: wanted 0 (no limit) or more", m.timeout)}
 	}
-	return nil
+	return oneOf("output", m.output, "table", "json", "yaml")
 }
 
 // run does one thing to every node and prints who ended how. do returns what the summary calls the end.
@@ -92,7 +96,9 @@ func (m *many) run(c *cobra.Command, what string, names []string, do func(ctx co
 		ends[failure+"interrupted before it was asked"] = append(ends[failure+"interrupted before it was asked"], rest...)
 		failed += len(rest)
 	}
-	printEnds(c, ends)
+	if err := m.print(c, names, ends); err != nil {
+		return err
+	}
 	if failed == 0 {
 		return nil
 	}
@@ -130,6 +136,48 @@ func nodeReason(err error, name string) string {
 	text = strings.TrimPrefix(text, "node "+name+": ")
 	text = uuidText.ReplaceAllString(text, "...")
 	return plain(strings.ReplaceAll(text, name, "..."))
+}
+
+// ending is how one node ended, for programs.
+type ending struct {
+	Node  string `json:"node"`
+	OK    bool   `json:"ok"`
+	End   string `json:"end,omitempty" yaml:",omitempty"`
+	Error string `json:"error,omitempty" yaml:",omitempty"`
+}
+
+// print tells who ended how, in the form asked for; programs get the nodes in the order in which they were named.
+func (m *many) print(c *cobra.Command, names []string, ends map[string][]string) error {
+	if m.output == "table" {
+		printEnds(c, ends)
+		return nil
+	}
+	of := make(map[string]ending, len(names))
+	for end, who := range ends {
+		text, failed := strings.CutPrefix(end, failure)
+		for _, name := range who {
+			e := ending{Node: name, OK: !failed, End: text}
+			if failed {
+				e.End, e.Error = "", text
+			}
+			of[name] = e
+		}
+	}
+	all := make([]ending, len(names))
+	for i, name := range names {
+		all[i] = of[name]
+	}
+	var b []byte
+	var err error
+	if m.output == "yaml" {
+		b, err = yaml.Marshal(all)
+	} else if b, err = json.MarshalIndent(all, "", "  "); err == nil {
+		b = append(b, '\n')
+	}
+	if err == nil {
+		_, err = c.OutOrStdout().Write(b)
+	}
+	return err
 }
 
 // printEnds prints one line an end with the nodes folded, failures last.

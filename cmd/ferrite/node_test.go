@@ -141,6 +141,24 @@ func TestNodePowerTellsWhoFailed(t *testing.T) {
 	}
 }
 
+func TestNodePowerTellsPrograms(t *testing.T) {
+	newFakeAPI(t, 40)
+	code, out, _ := ferrite("node", "power", "on", "n[0009-0010]", "--wait", "-o", "json")
+	var got []ending
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed || len(got) != 2 {
+		t.Fatalf("%d %v: %s", code, err, out)
+	}
+	if got[0] != (ending{Node: "n0009", OK: true, End: "power on"}) || got[1].OK || got[1].Node != "n0010" || got[1].Error == "" {
+		t.Errorf("%+v", got)
+	}
+	if code, out, _ := ferrite("node", "power", "on", "n0009", "--wait", "-o", "yaml"); code != 0 || out != "- node: n0009\n  ok: true\n  end: power on\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, _, _ := ferrite("node", "power", "on", "n0009", "-o", "xml"); code != exitUsage {
+		t.Errorf("-o xml ends with %d", code)
+	}
+}
+
 func TestNodePowerAsksBeforeMany(t *testing.T) {
 	f := newFakeAPI(t, 60)
 	if code, _, errOut := ferrite("node", "power", "on", "n[0001-0060]"); code != exitUsage || !strings.Contains(errOut, "--yes") || f.most.Load() != 0 {
