@@ -354,6 +354,7 @@ func TestPermitIsRefusedWhenTheRecordMovedOn(t *testing.T) { // S10
 	id := w.create(nil)
 	w.m.set(func() { w.m.gate = make(chan struct{}) })
 	w.must(id, node.SetPower{Target: node.PowerOn})
+	until(t, "the command has its permit", func() (yes bool) { w.m.set(func() { yes = w.m.entered > 0 }); return yes })
 	n, _ := w.store.Node(id)
 	stolen := n.Clone()
 	stolen.Owner = node.Owner{Name: "c2", Incarnation: 9, Epoch: n.Owner.Epoch + 1}

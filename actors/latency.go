@@ -114,17 +114,17 @@ func (f *Fleet) Latencies() []Latency {
 	return out
 }
 
-func (t *latencies) read(vendor string, out []Latency) []Latency {
+func (l *latencies) read(vendor string, out []Latency) []Latency {
 	for op := range opNames {
 		for code := range codes {
-			h := &t.by[op][code]
-			l := Latency{Vendor: vendor, Op: opNames[op], Code: codeNames[code], Sum: time.Duration(h.nanos.Load()).Seconds()}
+			h := &l.by[op][code]
+			x := Latency{Vendor: vendor, Op: opNames[op], Code: codeNames[code], Sum: time.Duration(h.nanos.Load()).Seconds()}
 			for i := range LatencyBounds {
-				l.Count += h.buckets[i].Load()
-				l.Buckets = append(l.Buckets, l.Count)
+				x.Count += h.buckets[i].Load()
+				x.Buckets = append(x.Buckets, x.Count)
 			}
-			if l.Count += h.buckets[len(LatencyBounds)].Load(); l.Count > 0 {
-				out = append(out, l)
+			if x.Count += h.buckets[len(LatencyBounds)].Load(); x.Count > 0 {
+				out = append(out, x)
 			}
 		}
 	}

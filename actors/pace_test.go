@@ -147,8 +147,10 @@ func TestChangedNodesAreReadSooner(t *testing.T) {
 	b.pass(3 * testInterval)
 	m := b.bmcs[0]
 	m.on, m.asked = true, nil
-	n := &node.Node{UUID: m.e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOn, Rev: 2,
-		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 0}}
+	n := &node.Node{
+		UUID: m.e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOn, Rev: 2,
+		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 0},
+	}
 	began := b.s.now
 	b.s.update(m.e, n)
 	if b.s.ConfirmedAt(m.e.uuid).IsZero() {

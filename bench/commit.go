@@ -271,7 +271,7 @@ func appends(dir string, row *Row, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // what is in it does not matter
+	defer f.Close() // what is in it does not matter
 	var times []float64
 	block := make([]byte, 4096)
 	start := time.Now()

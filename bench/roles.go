@@ -36,12 +36,6 @@ func driverInfo(i, port int) map[string]any {
 	}
 }
 
-// unpaced is --pacing off: nothing bounds how much is begun in a second.
-func unpaced(c ipmi.Config) ipmi.Config {
-	c.Handshakes, c.Rate, c.SubnetRate = 0, 0, 0
-	return c
-}
-
 // simWorker is the BMCs.
 type simWorker struct{ f *sim.Fleet }
 

@@ -62,7 +62,7 @@ func DefaultPlan() Plan {
 func Measured(dir string) (Costs, error) {
 	c := Costs{Cores: 2}
 	load := func(what string) *Report {
-		names, _ := filepath.Glob(filepath.Join(dir, "*-"+what+".json")) //nolint:errcheck // the pattern is ours
+		names, _ := filepath.Glob(filepath.Join(dir, "*-"+what+".json")) // the pattern is ours
 		var best *Report
 		for _, name := range names {
 			if r, err := Load(name); err == nil && (best == nil || r.BMCs > best.BMCs || r.BMCs == best.BMCs && r.Date > best.Date) {

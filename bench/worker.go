@@ -118,7 +118,7 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	for {
 		var q request
 		if err := dec.Decode(&q); err != nil {
-			return nil //nolint:nilerr // the bench has ended, or has let go of this worker
+			return nil // the bench has ended, or has let go of this worker
 		}
 		var a reply
 		if q.Do == "memory" {

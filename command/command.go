@@ -207,6 +207,7 @@ func settle(v reflect.Value) {
 		if !v.IsNil() {
 			v.Set(reflect.ValueOf(settled(v.Interface())))
 		}
+	default: // no other holds free-form values
 	}
 }
 

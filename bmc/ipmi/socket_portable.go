@@ -46,7 +46,7 @@ func (s *portable) wait() (int, error) {
 	case errors.Is(err, net.ErrClosed):
 		return 0, net.ErrClosed
 	case err != nil: // an ICMP answer to an earlier datagram
-		return 0, nil
+		return 0, nil //nolint:nilerr // it says nothing about the next datagram
 	}
 	s.n, s.from = n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	return 1, nil

@@ -104,7 +104,7 @@ func freePorts(n int) (out []string, err error) {
 		if lerr != nil {
 			return nil, lerr
 		}
-		defer l.Close() // all of them at the end, so that none comes twice
+		defer func() { _ = l.Close() }() // all of them at the end, so that none comes twice
 		out = append(out, l.Addr().String())
 	}
 	return out, nil
@@ -269,19 +269,19 @@ func (c *demoCluster) struck(m *demoMember) {
 
 // restart starts one again that was killed, "" = all of them.
 func (c *demoCluster) restart(name string) {
-	any := false
+	none := true
 	for _, m := range c.members {
 		if m.alive() || name != "" && m.name != name {
 			continue
 		}
-		any = true
+		none = false
 		if err := m.start(); err != nil {
 			c.d.say("%s does not start: %v", m.name, err)
 			continue
 		}
 		c.d.say("%s %s (process %d); it catches up and gets its nodes back", c.d.colour.paint(green, "Started"), m.name, m.pid)
 	}
-	if !any {
+	if none {
 		c.d.say("Nobody to start: all conductors run.")
 	}
 }
