@@ -57,9 +57,10 @@ type Conductor struct {
 	transport  cluster.Transport
 	router     *cluster.Router
 	hop        *hop
-	views      atomic.Uint64   // Views taken over
-	starting   context.Context // ends with the start, or with the cause for which it is refused
-	started    func()          // its start is over: nobody refuses it any more
+	views      atomic.Uint64          // Views taken over
+	starting   context.Context        // ends with the start, or with the cause for which it is refused
+	foreigner  atomic.Pointer[string] // the first of another cluster that was told of
+	started    func()                 // its start is over: nobody refuses it any more
 	takeovers  takeovers
 
 	stopping atomic.Bool

@@ -147,6 +147,8 @@ func (c *Conductor) own(v *cluster.View) *cluster.View {
 	for _, m := range v.Members {
 		if m.Cluster == "" || m.Cluster == c.clusterTag() {
 			ours = append(ours, m)
+		} else if who := m.Name + m.Cluster; c.foreigner.Swap(&who) == nil {
+			c.log.Warn("a conductor of another cluster gossips here, it gets nothing: give it an empty data folder to join this one, or another --join", "name", m.Name, "its_cluster", m.Cluster, "ours", c.clusterTag())
 		}
 	}
 	return cluster.NewView(v.Seq, ours)
