@@ -152,6 +152,33 @@ func (l *line) end() {
 	}
 }
 
+// retireTime is how long a line that takes no more calls waits for its last answers.
+const retireTime = time.Second
+
+// retire ends a line when its last call is answered, or soon.
+func (p *port) retire(l *line) {
+	p.ended.Go(func() {
+		defer l.end()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(retireTime); time.Now().Before(end); {
+			l.mu.Lock()
+			idle := len(l.pending) == 0
+			l.mu.Unlock()
+			if idle {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-l.done:
+				return
+			case <-p.done:
+				return
+			}
+		}
+	})
+}
+
 func (l *line) alive() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -67,7 +67,7 @@ func (s *Raft) lineTo(id string) *line {
 		return l.line
 	}
 	if l.line != nil {
-		l.line.end()
+		s.port.retire(l.line)
 		l.line = nil
 	}
 	fresh, err := s.port.open(id, time.Second)
@@ -79,14 +79,15 @@ func (s *Raft) lineTo(id string) *line {
 	return fresh
 }
 
-// follow breaks the line to a member that leads no more, so that nobody waits for its answers.
+// follow lets go of the line to a member that leads no more: who has handed the log over still answers what it was asked, so
+// that it is asked of the new leader; nobody waits for one that is silent.
 func (s *Raft) follow() {
 	_, id := s.raft.LeaderWithID()
 	l := &s.leader
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.line != nil && l.line.to != string(id) {
-		l.line.end()
+		s.port.retire(l.line)
 		l.line = nil
 	}
 }
