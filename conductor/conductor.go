@@ -343,6 +343,9 @@ func (c *Conductor) Shutdown(ctx context.Context) error {
 	c.once.Do(func() {
 		c.stopping.Store(true)
 		c.handOver(ctx)
+		if api := c.front.Load(); api != nil {
+			api.Leave()
+		}
 		select {
 		case <-time.After(c.cfg.ServeOn):
 		case <-ctx.Done():

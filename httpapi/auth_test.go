@@ -157,6 +157,28 @@ func TestTLS(t *testing.T) {
 	client.CloseIdleConnections()
 }
 
+// Who is told to go uses another connection next time; it is answered all the same.
+func TestLeave(t *testing.T) {
+	w := newWorld(t)
+	ask := func() *http.Response {
+		r, err := w.http.Get("http://ferrite/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		return r
+	}
+	if r := ask(); r.StatusCode != http.StatusOK || r.Close {
+		t.Errorf("%s, close %v", r.Status, r.Close)
+	}
+	w.api.Leave()
+	for range 2 {
+		if r := ask(); r.StatusCode != http.StatusOK || !r.Close {
+			t.Errorf("%s, close %v", r.Status, r.Close)
+		}
+	}
+}
+
 // A Shutdown that overtakes Serve still ends it.
 func TestShutdownBeforeServe(t *testing.T) {
 	w := newWorld(t)

@@ -42,6 +42,8 @@ type Server struct {
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
 	stopped   bool
+
+	leaving atomic.Bool // clients are asked to go
 }
 
 // New makes a server; it answers once Serve is called. An error names the setting that cannot be.
@@ -117,6 +119,10 @@ func (s *Server) Serve(ln net.Listener) error {
 	return err
 }
 
+// Leave asks every client, with its next answer, to use another connection: so that none sends a request just when Shutdown
+// closes the one that it kept. Requests are answered as before.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
 // Shutdown takes no new connections and waits for requests under way, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -138,6 +144,9 @@ func (q quiet) Printf(format string, args ...any) {
 
 // Handler answers one request.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
+	if s.leaving.Load() {
+		defer ctx.SetConnectionClose()
+	}
 	if s.internal(ctx) {
 		if ctx.Request.IsBodyStream() {
 			ctx.SetConnectionClose() // nobody reads it
