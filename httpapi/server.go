@@ -127,6 +127,19 @@ func (s *Server) Leave() { s.leaving.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
+	waiting := false
+	for _, ln := range s.listeners {
+		e, ok := ln.(*entrance)
+		waiting = ok && lastCall(e.Listener) || waiting
+	}
+	s.mu.Unlock()
+	if waiting {
+		select {
+		case <-time.After(lastCallTime):
+		case <-ctx.Done():
+		}
+	}
+	s.mu.Lock()
 	var err error
 	for _, ln := range s.listeners { // those that fasthttp does not know yet included
 		err = errors.Join(err, ln.Close())

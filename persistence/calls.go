@@ -153,7 +153,7 @@ func (l *line) end() {
 }
 
 // retireTime is how long a line that takes no more calls waits for its last answers.
-const retireTime = time.Second
+const retireTime = 2 * time.Second
 
 // retire ends a line when its last call is answered, or soon.
 func (p *port) retire(l *line) {
