@@ -7,6 +7,10 @@
 // # Usage
 //
 //	go test ./test
+//	make chaos
+//
+// A nemesis kills, pauses, ends and cuts off real conductors under load; the long form of that, with 2,000 machines, three
+// and five conductors, is make chaos.
 //
 // # Concurrency
 //
@@ -14,5 +18,6 @@
 //
 // # Failure
 //
-// A missing tool fails a test with the line that installs it; nothing is skipped.
+// A missing tool fails a test with the line that installs it. Only what needs root, power cuts and network partitions, is
+// skipped without it, and says so.
 package test
