@@ -7,7 +7,7 @@ UNIT = $(shell $(GO) list ./... | grep -v -e /test$$)
 # ipmipower and ipmiping are in /usr/sbin, which a plain user's PATH does not have.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: run build test deps check lint race stories golden fuzz bench soak chaos tidy deb alerts
+.PHONY: run build test deps check lint race stories golden fuzz bench soak chaos chaos-short tidy deb alerts
 
 run: ## the main job at work: a conductor, a simulated fleet, a URL to open
 	@echo "Building Ferrite; the first build takes about two minutes."
@@ -62,6 +62,9 @@ soak: build ## an hour of sweep with faults; memory, goroutines and descriptors 
 
 chaos: build ## conductors killed, paused and cut off under load, half an hour; partitions need root. NEMESIS_SEED=n runs one again
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
+
+chaos-short: build ## the same for two minutes
+	FERRITE_CHAOS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 tidy:
 	$(GO) mod tidy

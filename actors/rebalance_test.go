@@ -14,6 +14,7 @@ import (
 
 	"ferrite/bmc"
 	"ferrite/node"
+	"ferrite/persistence"
 )
 
 // console is a fake console that fails while it is told to.
@@ -149,6 +150,29 @@ func TestWhatIsAbandonedIsGoneOnWith(t *testing.T) {
 	o.f.Reconcile()
 	n := o.wait(id, "the end of the operation", idle)
 	if n.PowerState != node.PowerOn || n.Owner.Name != "c2" {
+		t.Errorf("it ended with %q under %s", n.PowerState, n.Owner.Name)
+	}
+}
+
+// An operation that another conductor took, and left open when it died, begins anew where it was begun first, although that
+// actor has been there all the time.
+func TestWhatComesBackBeginsAnew(t *testing.T) {
+	w := newWorld(t, brief(50*time.Millisecond))
+	id := w.create(nil)
+	gate := w.hang(id, node.SetPower{Target: node.PowerOn})
+	n, _ := w.store.Node(id)
+	taken := n.Clone()
+	taken.Owner = node.Owner{Name: "c2", Incarnation: 9, Epoch: n.Owner.Epoch + 1}
+	taken.Intent.Owner = taken.Owner
+	key := persistence.Key{Kind: persistence.KindNode, ID: id}
+	if _, err := w.store.Commit(context.Background(), persistence.Tx{If: []persistence.Cond{{Key: key, Rev: n.Rev}}, Put: []persistence.Put{{Key: key, Value: taken}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.m.set(func() { w.m.gate = nil })
+	close(gate) // the first try is fenced, and ends without a word
+	until(t, "the first try has ended", func() bool { return w.f.Stats().Operations == 0 })
+	w.f.Reconcile() // c2 is dead: by placement the node is ours
+	if n := w.wait(id, "the end of the operation", idle); n.PowerState != node.PowerOn || n.Owner.Name != "c1" {
 		t.Errorf("it ended with %q under %s", n.PowerState, n.Owner.Name)
 	}
 }

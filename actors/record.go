@@ -13,6 +13,9 @@ import (
 func (a *nodeActor) take(c actor.Context, n *node.Node) {
 	a.n = n
 	a.f.withdraw(a.uuid, n)
+	if n.Intent != nil && n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
+		a.effect = "" // what was begun here has ended with its permit: should the operation come back, it begins anew
+	}
 	if a.entry == nil {
 		a.entry = a.f.sweep.add(n, c.Self())
 		return
