@@ -64,7 +64,7 @@ chaos: build ## conductors killed, paused and cut off under load, half an hour; 
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
 
 chaos-short: build ## the same for two minutes
-	FERRITE_CHAOS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
+	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 tidy:
 	$(GO) mod tidy

@@ -56,7 +56,7 @@ type nemesis struct {
 func TestClusterNemesis(t *testing.T) {
 	switch {
 	case os.Getenv("FERRITE_LONG") != "":
-	case os.Getenv("FERRITE_CHAOS") != "":
+	case os.Getenv("NEMESIS") != "":
 		t.Parallel()
 	default:
 		t.Skip("two minutes of random trouble: make chaos-short, or half an hour of it: make chaos")
