@@ -203,7 +203,11 @@ func (e *ensemble) do(s *site, method, path string, body any, header map[string]
 // the answer did not come or is 503. An error means: not known whether it was done.
 func (e *ensemble) ask(method, path string, body any) (code int, doc map[string]any, err error) {
 	for try, i := range rand.Perm(len(e.all)) {
-		code, doc, _, err = e.do(e.all[i], method, path, body, nil)
+		var header http.Header
+		code, doc, header, err = e.do(e.all[i], method, path, body, nil)
+		if err == nil && header.Get("Ferrite-Stale") != "" { // R4: who wants to know how things are now asks on
+			err = errors.New("the answer may be old")
+		}
 		again := unsent(err) || method == http.MethodGet && (err != nil || code == http.StatusServiceUnavailable)
 		if !again || try == len(e.all)-1 {
 			break
