@@ -51,5 +51,7 @@ func FuzzBackup(f *testing.F) {
 	}
 	_ = m.Close()
 	f.Add(b.Bytes())
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = readBackup(bytes.NewReader(b), func(_, _ []byte) error { return nil }) })
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		_, _ = readBackup(bytes.NewReader(b), func(_, _ []byte) error { return nil })
+	})
 }
