@@ -7,12 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
+	"strings"
 	"time"
 
 	"ferrite/httpapi"
+	"ferrite/internal/redact"
 )
 
 // serve starts the HTTP front on a listener.
@@ -64,7 +68,7 @@ func (c *Conductor) profile() error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/cmdline", commandLine)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -76,4 +80,13 @@ func (c *Conductor) profile() error {
 	}()
 	c.began("pprof", s.Shutdown)
 	return nil
+}
+
+// commandLine is pprof's, without the passwords that settings on it may hold (L3).
+func commandLine(w http.ResponseWriter, _ *http.Request) {
+	r := redact.New()
+	r.Learn(os.Args)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, r.Text(strings.Join(os.Args, "\x00")))
 }

@@ -186,7 +186,8 @@ func TestSecretsStaySealed(t *testing.T) { // L3
 	const secret = "planted-77d0e4"
 	f := newFarm(t, 2, "--password", secret)
 	debug := fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))
-	s := newSite(t, "--ipmi-min-command-interval", "0", "--sync-power-state-interval", "1s", "--log-level", "debug", "--notification-level", "debug", "--pprof-listen", debug)
+	s := newSite(t, "--ipmi-min-command-interval", "0", "--sync-power-state-interval", "1s", "--log-level", "debug", "--notification-level", "debug", "--pprof-listen", debug,
+		"--nova-auth-url", "http://127.0.0.1:1/v3", "--nova-username", "ironic", "--nova-project-name", "service", "--nova-password", secret)
 	h := s.listen()
 	info := f.driverInfo(0)
 	info["ipmi_password"] = secret
