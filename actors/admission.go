@@ -13,7 +13,7 @@ import (
 )
 
 // Bounds of what waits. Users go before power sync: what the sweep finds takes turns, what users ask for is carried out
-// at once or refused at once.
+// at once or refused at once. Among users commands go before records and records before bulk: see share.
 const (
 	defaultMaxWaiting = 4096 // requests that wait for an answer, in all
 	maxParked         = 64   // requests that wait for one node's lock
@@ -84,21 +84,39 @@ func (f *Fleet) post(uuid string, pid *actor.PID, m any) bool {
 	return true
 }
 
+// share is how many may wait when the next one of a rank comes: the last quarter of a queue is closed to bulk, the last
+// eighth to records, so that a command still finds a place when others fill the queue.
+func share(most int, r node.Rank) int {
+	switch r {
+	case node.RankCommand:
+		return most
+	case node.RankBulk:
+		return most - most/4
+	default:
+		return most - most/8
+	}
+}
+
 // crowded refuses a request when as many wait as may. A release by force is what may end the crowd.
-func (f *Fleet) crowded(uuid string, m node.Msg) error {
-	if _, release := m.(node.Release); release || f.stats.waiting.Load() <= int64(f.Settings().MaxWaiting) {
+func (f *Fleet) crowded(uuid string, r node.Rank, m node.Msg) error {
+	most, waiting := share(f.Settings().MaxWaiting, r), int(f.stats.waiting.Load())-1 // without this one
+	if _, release := m.(node.Release); release || waiting < most {
 		return nil
 	}
 	f.stats.shed.Add(1)
-	return &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: fmt.Sprintf("%d requests wait for their nodes already, as many as may: nothing was done, send it again in a moment", f.Settings().MaxWaiting)}
+	return full(uuid, m, waiting, fmt.Sprintf("%d requests wait for their nodes already, as many as may before a further one of rank %s: nothing was done, send it again in a moment", most, r))
+}
+
+func full(uuid string, m node.Msg, ahead int, text string) error {
+	return &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.Unavailable, Text: text, Ahead: ahead}
 }
 
 // enqueue puts a message behind the commit under way; a node that is asked faster than it can answer refuses.
 func (a *nodeActor) enqueue(m any) {
-	if q, ok := m.(*call); ok && len(a.queue) >= maxQueued {
+	if q, ok := m.(*call); ok && len(a.queue) >= share(maxQueued, q.meta.Rank) {
 		if _, release := q.msg.(node.Release); !release {
 			a.f.stats.shed.Add(1)
-			q.answer(nil, &node.Error{Op: q.msg.MsgName(), Node: a.uuid, Kind: node.Unavailable, Text: fmt.Sprintf("%d requests wait for this node already: nothing was done, send it again in a moment", maxQueued)})
+			q.answer(nil, full(a.uuid, q.msg, len(a.queue), fmt.Sprintf("%d requests wait for this node already: nothing was done, send it again in a moment", len(a.queue))))
 			return
 		}
 	}

@@ -57,6 +57,41 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 	w.must(id, node.SetMaintenance{})
 }
 
+// When records fill the queue to their share, bulk and further records are refused, and commands still find a place.
+func TestCommandsFindAPlaceWhereOthersDoNot(t *testing.T) {
+	const most = 16
+	w := newWorld(t, func(c *Config) { c.MaxWaiting = most })
+	id := w.create(nil)
+	g := &gated{open: make(chan struct{})}
+	w.store.SetHook(g.hook)
+	var all sync.WaitGroup
+	ask := func(c node.Rank) error {
+		_, err := w.f.Do(context.Background(), id, node.Meta{RequestID: "req-1", Minor: 90, Rank: c}, node.SetMaintenance{On: true})
+		return err
+	}
+	waiting := int64(0)
+	for _, c := range []struct {
+		rank  node.Rank
+		share int64
+	}{{node.RankBulk, most - most/4}, {node.RankRecord, most - most/8}, {node.RankCommand, most}} {
+		for ; waiting < c.share; waiting++ {
+			all.Go(func() {
+				if err := ask(c.rank); err != nil {
+					t.Errorf("%s with room for it: %v", c.rank, err)
+				}
+			})
+			until(t, "it to wait", func() bool { return w.f.Stats().Waiting == waiting+1 })
+		}
+		var e *node.Error
+		if err := ask(c.rank); !errors.As(err, &e) || e.Kind != node.Unavailable || e.Ahead != int(c.share) {
+			t.Errorf("%s behind %d: %#v, wanted a refusal that says how many wait", c.rank, c.share, err)
+		}
+	}
+	close(g.open)
+	all.Wait()
+	w.store.SetHook(nil)
+}
+
 // A whole fleet that fails at once must not stand between users and the store (user before sync).
 func TestFindingsTakeTurns(t *testing.T) {
 	const nodes = maxSamples + 100

@@ -294,7 +294,7 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 	}
 	f.stats.waiting.Add(1)
 	defer f.stats.waiting.Add(-1)
-	if err := f.crowded(uuid, m); err != nil {
+	if err := f.crowded(uuid, meta.Rank, m); err != nil {
 		return nil, err
 	}
 	c := &call{meta: meta, msg: m, reply: make(chan reply, 1), ctx: ctx}

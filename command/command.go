@@ -74,6 +74,7 @@ type wireReply struct {
 type wireError struct {
 	Op, Node, Text, Cause string
 	Kind                  node.Kind
+	Ahead                 int `json:",omitempty"`
 }
 
 // EncodeRequest is the request as bytes.
@@ -109,7 +110,7 @@ func DecodeRequest(b []byte) (Request, error) {
 func EncodeReply(r Reply) ([]byte, error) {
 	w := wireReply{NotOwner: r.NotOwner}
 	if e := r.Err; e != nil {
-		w.Err = &wireError{Op: e.Op, Node: e.Node, Text: e.Text, Kind: e.Kind}
+		w.Err = &wireError{Op: e.Op, Node: e.Node, Text: e.Text, Kind: e.Kind, Ahead: e.Ahead}
 		if e.Err != nil {
 			w.Err.Cause = e.Err.Error()
 		}
@@ -143,7 +144,7 @@ func DecodeReply(b []byte) (Reply, error) {
 	}
 	r := Reply{NotOwner: w.NotOwner}
 	if e := w.Err; e != nil {
-		r.Err = &node.Error{Op: e.Op, Node: e.Node, Text: e.Text, Kind: e.Kind}
+		r.Err = &node.Error{Op: e.Op, Node: e.Node, Text: e.Text, Kind: e.Kind, Ahead: e.Ahead}
 		if e.Cause != "" {
 			r.Err.Err = errors.New(e.Cause)
 		}

@@ -28,7 +28,7 @@ func TestRequestsComeBackAsSent(t *testing.T) {
 		node.CallVendor{Method: "send_raw", Raw: []byte{6, 1}}, node.Identify{Span: -1}, node.GetEvents{Limit: 7},
 		node.GetBootDevice{}, inventory.CreatePort{Port: &inventory.Port{UUID: "p", Extra: extra}}, inventory.DeletePort{UUID: "p"},
 	} {
-		want := Request{Node: "u", Meta: node.Meta{By: "admin", RequestID: "req-1", Minor: 90}, Msg: m, Owner: n.Owner, Serve: true}
+		want := Request{Node: "u", Meta: node.Meta{By: "admin", RequestID: "req-1", Minor: 90, Rank: node.RankBulk}, Msg: m, Owner: n.Owner, Serve: true}
 		b, err := EncodeRequest(want)
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestRepliesComeBackAsSent(t *testing.T) {
 		{Value: node.Sensors{All: []node.Sensor{{ID: "Temp (0x1)", Value: 1.5, Known: true, Limits: map[string]float64{"Upper critical": 83}, Fields: []node.Field{{Name: "Status", Value: "ok"}}}}}},
 		{Value: node.Events{All: []node.Event{{ID: 1, Time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Data: []byte{1}}}}},
 		{Value: &inventory.Port{UUID: "p", Address: "52:54:00:00:00:01"}},
-		{Err: &node.Error{Op: "SetPower", Node: "u", Kind: node.Locked, Text: "busy", Err: errors.New("cause")}},
+		{Err: &node.Error{Op: "SetPower", Node: "u", Kind: node.Locked, Text: "busy", Err: errors.New("cause"), Ahead: 64}},
 	} {
 		b, err := EncodeReply(want)
 		if err != nil {

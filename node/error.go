@@ -36,6 +36,9 @@ type Error struct {
 	Kind Kind
 	Text string // one sentence for the client
 	Err  error
+
+	// Ahead is how many requests waited where this one was refused because they are too many; 0 = for another reason.
+	Ahead int
 }
 
 // Error is the text for clients, with the cause behind it.

@@ -13,6 +13,30 @@ type Meta struct {
 	By        string // user name, "" = nobody signed in
 	RequestID string // "req-UUID": the caller's own, else the one that the answer has
 	Minor     int    // microversion of the request, 115 = 1.115
+	Rank      Rank   // who goes first when more is asked than can be done
+}
+
+// Rank orders requests when more is asked than can be done: commands, records, bulk; what the power sync finds comes
+// after all of them.
+type Rank uint8
+
+// The ranks. What says nothing is about a record.
+const (
+	RankRecord  Rank = iota // one record is read or changed
+	RankCommand             // somebody commands one machine and waits for it
+	RankBulk                // many are made, or whole collections read
+)
+
+// String is what documents and tests call the rank.
+func (r Rank) String() string {
+	switch r {
+	case RankCommand:
+		return "command"
+	case RankBulk:
+		return "bulk"
+	default:
+		return "record"
+	}
 }
 
 // Requests of the API. The reply of each (the first result of Commands.Do) is named in its comment.
