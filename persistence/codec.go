@@ -270,20 +270,28 @@ func unmarshal(data []byte, v any) error {
 	return d.Decode(v)
 }
 
-// longNumber reports whether data has 16 digits in a row: no shorter integer loses any in a float64.
+// longNumber reports whether data has 16 digits in a row: no shorter integer loses any in a float64. Of 16 bytes in a row one
+// has an index that 16 divides, so the others are looked at only where such a one is a digit.
 func longNumber(data []byte) bool {
-	run := 0
-	for _, c := range data {
-		if c < '0' || c > '9' {
-			run = 0
+	for i := 0; i < len(data); i += 16 {
+		if !digit(data[i]) {
 			continue
 		}
-		if run++; run == 16 {
+		first, end := i, i+1
+		for first > 0 && digit(data[first-1]) {
+			first--
+		}
+		for end < len(data) && digit(data[end]) {
+			end++
+		}
+		if end-first >= 16 {
 			return true
 		}
 	}
 	return false
 }
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // open unseals a freshly decoded map in place and settles its numbers and words.
 func (c *codec) open(id, path string, m map[string]any) error {

@@ -65,6 +65,10 @@ var _ Store = (*Raft)(nil)
 // startTime bounds the start: election and replay of the log's tail.
 const startTime = time.Minute
 
+// recentEntries is how many of the newest entries stay in memory (some 6 KB each) for those who read them right after they
+// were written.
+const recentEntries = 256
+
 // Open takes the data folder and returns the store when it leads and has applied the whole log. It refuses a folder in
 // use, a wrong cluster key, another conductor's folder and damaged files, each by name.
 func Open(cfg Config) (*Raft, error) {
@@ -292,7 +296,11 @@ func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
 			return fmt.Errorf("starting a new log: %w", err)
 		}
 	}
-	if s.raft, err = raft.NewRaft(c, machine{s}, s.logs, s.logs, snaps, trans); err != nil {
+	recent, err := raft.NewLogCache(recentEntries, s.logs) // what was just written is read at once, by replication and by the state machine
+	if err != nil {
+		return err
+	}
+	if s.raft, err = raft.NewRaft(c, machine{s}, recent, s.logs, snaps, trans); err != nil {
 		return fmt.Errorf("the log in %s: %w", s.dir.wal(), err)
 	}
 	if s.port != nil {
