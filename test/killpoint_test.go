@@ -223,8 +223,9 @@ func (s *scene) check(t *testing.T, place string, i int, a act) {
 		t.Errorf("%s: commands %q, wanted %q", a.name, got, a.sent)
 	}
 	until(t, "the events of "+a.name, func() bool { return open(s.events(i)[s.mark[i]:], a.family) == 0 })
-	if got := s.events(i)[s.mark[i]:]; strings.Count(strings.Join(got, " "), a.family+".start") != 1 {
-		t.Errorf("%s: events %v, wanted one %s.start", a.name, got, a.family)
+	got := strings.Join(s.events(i)[s.mark[i]:], " ")
+	if strings.Count(got, a.family+".start") != 1 || strings.Count(got, a.family+".end") != 1 || strings.Contains(got, a.family+".error") {
+		t.Errorf("%s: events %s, wanted one %s.start and one .end", a.name, got, a.family)
 	}
 }
 
