@@ -60,10 +60,10 @@ SOAK ?= 1h
 soak: build ## an hour of sweep with faults; memory, goroutines and descriptors must stay flat
 	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
 
-chaos: build ## conductors killed, paused and cut off under load, half an hour; partitions need root. NEMESIS_SEED=n runs one again
+chaos: build ## conductors killed, paused, upgraded, cut off and robbed of disk and power under load, half an hour; all of it needs root. NEMESIS_SEED=n runs one again
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
 
-chaos-short: build ## the same for two minutes
+chaos-short: build ## each of these once, a minute and a half
 	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 tidy:

@@ -20,7 +20,6 @@ import (
 type crew struct {
 	e    *ensemble
 	all  []*client
-	one  int32 // conductor that all ask, -1 = any
 	stop chan struct{}
 	done sync.WaitGroup
 

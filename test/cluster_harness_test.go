@@ -289,19 +289,6 @@ func (s *site) ends() {
 	}
 }
 
-// owner is the conductor where a node should be.
-func (e *ensemble) owner(ident string) *site {
-	e.t.Helper()
-	doc := e.must(http.StatusOK, "GET", "/v1/x/cluster/owners/"+ident, nil)
-	for _, s := range e.all {
-		if s.name() == doc["placed"] {
-			return s
-		}
-	}
-	e.t.Fatalf("node %s is placed nowhere: %v", ident, doc)
-	return nil
-}
-
 // leader is the conductor that leads the log.
 func (e *ensemble) leader() *site {
 	e.t.Helper()

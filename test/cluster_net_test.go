@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// netVariable tells a test process that it has a network of its own, where it may do what it likes.
+// netVariable tells a test process that it has a network and mounts of its own, where it may do what it likes.
 const netVariable = "NEMESIS_NETNS"
 
 // lan is a small network: each conductor in a namespace of its own, on one bridge with the test, which has the BMCs. All
@@ -28,22 +28,30 @@ const (
 	lanBMCs = "127.1.0.0/16"
 )
 
-// inOwnNet runs the test again in a process with a network of its own; false = that is not allowed here, or this is it.
+// inOwnNet runs the test again in a process with a network and mounts of its own; false = that is not allowed here, or this is it.
 func inOwnNet(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(netVariable) != "" {
 		return false
 	}
-	if out, err := exec.Command("unshare", "-n", "ip", "link", "add", "name", "probe0", "type", "bridge").CombinedOutput(); err != nil {
-		t.Logf("SKIPPED: network partitions need root and network namespaces: %v %s", err, out)
+	var own []string // who is not root may be it in a user namespace
+	for _, own = range [][]string{{"-n", "-m"}, {"-r", "-n", "-m"}} {
+		if out, err := exec.Command("unshare", append(own, "ip", "link", "add", "name", "probe0", "type", "bridge")...).CombinedOutput(); err != nil { //nolint:gosec // our own words
+			t.Logf("unshare %v: %v %s", own, err, out)
+			own = nil
+			continue
+		}
+		break
+	}
+	if own == nil {
+		t.Log("SKIPPED: network partitions, full disks and power cuts need root, or user namespaces")
 		return false
 	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-n", self, "-test.run", "^" + t.Name() + "$", "-test.v", "-test.count=1", "-test.timeout=0"}
-	c := exec.Command("unshare", args...) //nolint:gosec // ourselves
+	c := exec.Command("unshare", append(own, self, "-test.run", "^"+t.Name()+"$", "-test.v", "-test.count=1", "-test.timeout=0")...) //nolint:gosec // ourselves
 	c.Env = append(os.Environ(), netVariable+"=1", "FERRITE_BIN="+absolute(t, binary))
 	log, err := os.CreateTemp("", "ferrite-nemesis-*.log")
 	if err != nil {
@@ -129,6 +137,15 @@ func (l *lan) in(i int, script string) {
 	if out, err := exec.Command("nsenter", args...).CombinedOutput(); err != nil { //nolint:gosec // our own scripts
 		l.t.Fatalf("%s: %v %s", script, err, out)
 	}
+}
+
+// names are the conductors by the address that they are seen to come from.
+func (l *lan) names() map[string]string {
+	out := map[string]string{}
+	for i, h := range l.hosts {
+		out[h] = fmt.Sprintf("c%d", i+1)
+	}
+	return out
 }
 
 // unplug cuts a conductor off from everything, BMCs included.

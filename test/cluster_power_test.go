@@ -6,10 +6,12 @@ package test
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -19,8 +21,11 @@ type machine struct {
 	name string
 	uuid string
 
-	acked, maybe map[string]int // requests by target that were accepted, and whose outcome is not known
-	sent         []pushed       // mutating commands that the BMC has executed
+	acked, maybe map[string]int    // requests by target that were accepted, and whose outcome is not known
+	sent         []pushed          // mutating commands that the BMC has executed
+	reigns       map[uint64]string // who owned the node in an epoch, as far as somebody looked
+	reign        uint64            // the first epoch in which the newest command can have been sent
+	judged       int               // of sent: their reign is known
 }
 
 // pushed is a mutating chassis command as the BMC logged it.
@@ -32,6 +37,7 @@ type pushed struct {
 type operators struct {
 	e    *ensemble
 	farm *farm
+	lan  *lan // nil = nobody knows whose command it was
 	all  []*machine
 
 	mu      sync.Mutex // guards below
@@ -51,7 +57,7 @@ func (o *operators) enroll(n int) {
 	var all sync.WaitGroup
 	queue := make(chan *machine)
 	for i := range n {
-		o.all = append(o.all, &machine{i: i, name: fmt.Sprintf("m%04d", i), acked: map[string]int{}, maybe: map[string]int{}})
+		o.all = append(o.all, &machine{i: i, name: fmt.Sprintf("m%04d", i), acked: map[string]int{}, maybe: map[string]int{}, reigns: map[uint64]string{}})
 	}
 	for range 8 {
 		all.Go(func() {
@@ -154,6 +160,7 @@ func (o *operators) operate(m *machine, stop <-chan struct{}) {
 		if switches := len(slices.Compact(slices.Clone(sources))) - 1; switches > 0 && uint64(switches) > after-epoch { //nolint:gosec // positive
 			o.violation("%s of %s: the commands %v came from %v, with %d claims between", target, m.name, names, sources, after-epoch)
 		}
+		o.judge(m, after)
 	}
 	if !accepted || unclear+sum(m.maybe) > 0 { // a request of unknown outcome may have come later
 		return
@@ -205,7 +212,36 @@ func (o *operators) idle(m *machine, stop <-chan struct{}) map[string]any {
 func (o *operators) epoch(m *machine) (uint64, bool) {
 	code, doc, err := o.e.ask("GET", "/v1/x/cluster/owners/"+m.uuid, nil)
 	v, ok := doc["epoch"].(float64)
-	return uint64(v), err == nil && code == http.StatusOK && ok
+	if err != nil || code != http.StatusOK || !ok {
+		return 0, false
+	}
+	if name, _ := doc["recorded"].(string); name != "" {
+		m.reigns[uint64(v)] = name
+	}
+	return uint64(v), true
+}
+
+// judge finds for each new command a reign in which its sender owned the node, none before that of the command before it:
+// who has lost a node sends nothing once its new owner has (S1, S9, S10, S11). upTo is an epoch that was read after them.
+func (o *operators) judge(m *machine, upTo uint64) {
+	if o.lan == nil {
+		return
+	}
+	names := o.lan.names()
+	for ; m.judged < len(m.sent); m.judged++ {
+		c := m.sent[m.judged]
+		host, _, _ := net.SplitHostPort(c.source)
+		reign := m.reign
+		for reign <= upTo && m.reigns[reign] != "" && m.reigns[reign] != names[host] {
+			reign++
+		}
+		if reign > upTo {
+			o.violation("%s: %q at %s came from %s (%s), which owned the node in no epoch from %d to %d; owners: %v; all commands: %v",
+				m.name, c.name, c.at, names[host], c.source, m.reign, upTo, m.reigns, m.sent)
+			continue
+		}
+		m.reign = reign
+	}
 }
 
 // collect takes over what the BMC has logged since; its log is short.
@@ -232,22 +268,31 @@ func (o *operators) collect(m *machine) {
 }
 
 // check looks at the end: every node idle, owned and as its machine is, and no once effect more often than asked for (S12).
-func (o *operators) check() {
+func (o *operators) check(told func(string)) {
 	t := o.e.t
 	t.Helper()
 	var open []string
+	listed := 0
+	t.Cleanup(func() { o.explain(open, listed) })
 	until(t, "all operations to close", func() bool {
 		open = open[:0]
 		nodes := o.nodes("")
 		for _, n := range nodes {
 			if n["reservation"] != nil || n["target_power_state"] != nil {
-				open = append(open, fmt.Sprint(n))
+				open = append(open, fmt.Sprint(n["uuid"]))
 			}
 		}
-		return len(nodes) == len(o.all) && len(open) == 0
+		listed = len(nodes)
+		return listed == len(o.all) && len(open) == 0
 	})
+	told("all operations are closed")
 	for _, m := range o.all {
 		o.collect(m)
+		if len(m.sent) > 0 {
+			if at, ok := o.epoch(m); ok {
+				o.judge(m, at)
+			}
+		}
 		nmis := 0
 		for _, c := range m.sent {
 			if c.name == "nmi" {
@@ -270,6 +315,7 @@ func (o *operators) check() {
 		}
 		return true
 	})
+	told("every machine is looked at")
 	for _, n := range o.nodes("") {
 		name, _ := n["name"].(string)
 		var i int
@@ -283,5 +329,30 @@ func (o *operators) check() {
 	t.Logf("%d power commands, %d of unknown outcome", o.ops, o.unknown)
 	for _, w := range o.wrong {
 		t.Error(w)
+	}
+}
+
+// explain tells what is known of nodes that are stuck, and where each conductor hangs.
+func (o *operators) explain(open []string, listed int) {
+	t := o.e.t
+	if !t.Failed() || listed == len(o.all) && len(open) == 0 {
+		return
+	}
+	t.Logf("%d of %d nodes were listed in the end", listed, len(o.all))
+	paths := []string{"/v1/x/cluster", "/v1/x/cluster/owners"}
+	for _, uuid := range open {
+		paths = append(paths, "/v1/x/cluster/owners/"+uuid, "/v1/nodes/"+uuid, "/v1/nodes/"+uuid+"/history")
+	}
+	for _, path := range paths {
+		for _, s := range o.e.all {
+			code, doc, _, err := o.e.do(s, "GET", path, nil, nil)
+			t.Logf("%s at %s: %d %v %v", path, s.name(), code, doc, err)
+		}
+	}
+	for _, s := range o.e.all {
+		s.p.signal(syscall.SIGQUIT)
+	}
+	for _, s := range o.e.all {
+		s.p.exit()
 	}
 }

@@ -9,8 +9,8 @@
 //	go test ./test
 //	make chaos
 //
-// A nemesis kills, pauses, ends and cuts off real conductors under load; the long form of that, with 2,000 machines, three
-// and five conductors, is make chaos.
+// A nemesis kills, pauses, ends, upgrades and cuts off real conductors under load, fills their disks and cuts their power
+// (NEMESIS=1, or make chaos-short); the long form of that, with 2,000 machines, three and five conductors, is make chaos.
 //
 // # Concurrency
 //

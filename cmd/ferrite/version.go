@@ -13,8 +13,8 @@ import (
 	"ferrite/httpapi/wire"
 )
 
-// version of this binary; CHANGELOG.md tells what is in it.
-const version = "0.1.0"
+// version of this binary; CHANGELOG.md tells what is in it. A build may have another one: go build -ldflags "-X main.version=..."
+var version = "0.1.0"
 
 // about is what "ferrite version" tells.
 type about struct {

@@ -1,0 +1,248 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nemesis harms conductors, one or several at a time, in an order that its seed gives.
+type nemesis struct {
+	*ensemble
+	lan   *lan
+	disks []*disk
+	other string // another build of ferrite, "" = there is none
+	rnd   *rand.Rand
+	size  size
+	done  map[string]int // blows by kind
+	full  map[*site]bool // whose disk was full to the last byte
+}
+
+// blow is one kind of harm.
+type blow struct {
+	name  string
+	lacks func(n *nemesis) string                                // why it cannot be done here, "" = it can
+	do    func(n *nemesis, v int, s *site, outage time.Duration) // to s, which is number v
+}
+
+func nothing(*nemesis) string { return "" }
+
+func network(n *nemesis) string {
+	if n.lan == nil {
+		return "no network namespaces"
+	}
+	return ""
+}
+
+// blows are dealt in this order, each in turn; then as it comes. Deaths come first: a conductor that has died again and again
+// waits for a while before it reads all BMCs, and what follows takes that time anyway.
+var blows = []blow{
+	{"kill", nothing, func(_ *nemesis, _ int, s *site, outage time.Duration) {
+		s.p.kill()
+		time.Sleep(outage)
+	}},
+	{"kill the leader", nothing, func(n *nemesis, _ int, _ *site, outage time.Duration) {
+		n.leader().p.kill()
+		time.Sleep(outage)
+	}},
+	{"kill two at once", nothing, func(n *nemesis, v int, s *site, outage time.Duration) {
+		s.p.kill()
+		n.all[(v+1)%len(n.all)].p.kill()
+		time.Sleep(outage)
+	}},
+	{"cut the power of all", func(n *nemesis) string {
+		if len(n.disks) == 0 || !n.disks[0].loop {
+			return "no ext4 on a loop device in a mount namespace"
+		}
+		return ""
+	}, (*nemesis).blackout},
+	{"pause", nothing, func(_ *nemesis, _ int, s *site, outage time.Duration) {
+		s.p.signal(syscall.SIGSTOP)
+		time.Sleep(outage)
+		s.p.signal(syscall.SIGCONT)
+	}},
+	{"upgrade", func(n *nemesis) string {
+		if n.other == "" {
+			return "no second build"
+		}
+		return ""
+	}, func(n *nemesis, _ int, s *site, _ time.Duration) {
+		s.ends()
+		if s.bin == "" {
+			s.bin = n.other
+		} else {
+			s.bin = ""
+		}
+	}},
+	{"end", nothing, func(_ *nemesis, _ int, s *site, _ time.Duration) { s.ends() }},
+	{"part", network, func(n *nemesis, v int, _ *site, outage time.Duration) {
+		both := n.rnd.IntN(2) == 0
+		n.lan.part(v, both, true)
+		time.Sleep(outage)
+		n.lan.part(v, both, false)
+	}},
+	{"unplug", network, func(n *nemesis, v int, _ *site, outage time.Duration) {
+		n.lan.unplug(v, true)
+		time.Sleep(outage)
+		n.lan.unplug(v, false)
+	}},
+	{"fill the disk", func(n *nemesis) string {
+		if len(n.disks) == 0 {
+			return "no mount namespace"
+		}
+		return ""
+	}, func(n *nemesis, v int, s *site, outage time.Duration) {
+		leave := uint64(n.rnd.IntN(2)) * (32 << 20) // below the watermark, or not a byte
+		if n.full[s] = leave == 0; n.full[s] {
+			n.done["of these to the last byte"]++
+		}
+		n.disks[v].fill(leave)
+		time.Sleep(outage)
+		n.disks[v].empty()
+	}},
+}
+
+// rage harms until there was enough of it; in between all is well for a moment, or not quite.
+func (n *nemesis) rage() {
+	var can []blow
+	for _, b := range blows {
+		if b.lacks(n) == "" {
+			can = append(can, b)
+		}
+	}
+	end := time.Now().Add(n.size.least)
+	for i := 0; i < max(n.size.acts, len(can)) || time.Now().Before(end); i++ {
+		b := can[i%len(can)]
+		if i >= len(can) {
+			b = can[n.rnd.IntN(len(can))]
+		}
+		v := n.rnd.IntN(len(n.all))
+		s := n.all[v]
+		outage := 500*time.Millisecond + time.Duration(n.rnd.Int64N(int64(n.size.pause)))
+		n.t.Logf("%s: %s %s for %s", time.Now().UTC().Format("15:04:05.000"), b.name, s.name(), outage.Round(time.Millisecond))
+		n.done[b.name]++
+		n.alive()
+		b.do(n, v, s, outage)
+		n.revive()
+		if n.rnd.IntN(3) > 0 { // else the next blow falls on a cluster that is not whole yet
+			n.whole()
+		}
+		time.Sleep(time.Duration(n.rnd.Int64N(int64(time.Second))))
+	}
+	n.whole()
+}
+
+// revive starts those that are gone.
+func (n *nemesis) revive() {
+	for _, s := range n.all {
+		if !s.runs() {
+			s.launch()
+		}
+	}
+}
+
+// alive: nobody ends by itself, unless its disk has not a byte left; then it says so.
+func (n *nemesis) alive() {
+	n.t.Helper()
+	for _, s := range n.all {
+		if s.runs() {
+			continue
+		}
+		if !n.full[s] {
+			n.t.Errorf("%s ended by itself:\n%s", s.name(), s.p.out)
+		}
+		s.launch()
+	}
+}
+
+// blackout is what the loss of power does: no disk gets another byte, and no process lives on.
+func (n *nemesis) blackout(_ int, _ *site, outage time.Duration) {
+	var all sync.WaitGroup
+	for i, s := range n.all {
+		all.Go(func() {
+			n.disks[i].cut()
+			s.p.kill()
+		})
+	}
+	all.Wait()
+	time.Sleep(min(outage, 3*time.Second)) // nothing happens meanwhile
+	for _, d := range n.disks {
+		d.again()
+	}
+}
+
+// versions: each conductor is the build that was started last, and the others know.
+func (n *nemesis) versions() {
+	n.t.Helper()
+	want := map[string]string{}
+	for _, s := range n.all {
+		want[s.name()] = thisVersion(n.t)
+		if s.bin != "" {
+			want[s.name()] = otherVersion
+		}
+	}
+	for _, s := range n.all {
+		code, doc, _, err := n.do(s, "GET", "/v1/x/cluster", nil, nil)
+		if err != nil || code != http.StatusOK {
+			n.t.Errorf("the members by %s: %d %v", s.name(), code, err)
+		}
+		members, _ := doc["members"].([]any)
+		for _, m := range members {
+			x, _ := m.(map[string]any)
+			if name, _ := x["name"].(string); x["version"] != want[name] {
+				n.t.Errorf("%s takes %s for version %v, it is %s", s.name(), name, x["version"], want[name])
+			}
+		}
+	}
+}
+
+// tally is the summary: how many of each, and what could not be done here.
+func (n *nemesis) tally() string {
+	var out []string
+	for _, b := range blows {
+		if why := b.lacks(n); why != "" {
+			out = append(out, fmt.Sprintf("%s SKIPPED (%s)", b.name, why))
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s %d", b.name, n.done[b.name]))
+	}
+	return strings.Join(append(out, fmt.Sprintf("of these to the last byte %d", n.done["of these to the last byte"])), ", ")
+}
+
+// thisVersion is what the build under test says that it is.
+func thisVersion(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command(binary, "version", "-o", "json").Output() //nolint:gosec // the binary under test
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about struct{ Version string }
+	if err := json.Unmarshal(out, &about); err != nil {
+		t.Fatal(err)
+	}
+	return about.Version
+}
+
+// otherVersion is what the other build says that it is.
+const otherVersion = "0.0.0-other"
+
+// anotherBuild is ferrite with another version; "" where it cannot be built.
+func (n *nemesis) anotherBuild() string {
+	file := filepath.Join(n.t.TempDir(), "ferrite-"+otherVersion)
+	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version="+otherVersion, "-o", file, "ferrite/cmd/ferrite").CombinedOutput(); err != nil {
+		n.t.Logf("SKIPPED: another build of ferrite: %v %s", err, out)
+		return ""
+	}
+	return file
+}
