@@ -14,7 +14,8 @@
 //
 // An actor handles one message at a time and never blocks: commits, BMC calls and waiting run outside and come back as
 // messages. While a commit is under way the messages behind it queue in order. Requests that meet an open operation wait
-// up to the lock retry time and are then refused (S8). Looks at a machine (sensors, events) pass by its actor: they need
+// up to the lock retry time and are then refused (S8). All that waits is bounded; where a queue gets full, commands find
+// a place longest, then records, then bulk (share), and a refusal says how many are before it. Looks at a machine (sensors, events) pass by its actor: they need
 // no lock, and those who ask for the same at a time share one. There is one power sweep a conductor, not a timer a node.
 //
 // # Failure

@@ -37,9 +37,27 @@ type Reply struct {
 var messages = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, x := range []node.Msg{
-		node.CreateNode{}, node.UpdateNode{}, node.DeleteNode{}, node.SetMaintenance{}, node.SetPower{}, node.SetProvision{},
-		node.SetBootDevice{}, node.GetBootDevice{}, node.InjectNMI{}, node.CallVendor{}, node.Identify{}, node.GetSensors{}, node.GetEvents{}, node.SetConsole{}, node.SetTraits{}, node.SetRaidConfig{},
-		node.SetBootMode{}, node.SetSecureBoot{}, inventory.CreatePort{}, inventory.UpdatePort{}, inventory.DeletePort{},
+		node.CreateNode{},
+		node.UpdateNode{},
+		node.DeleteNode{},
+		node.SetMaintenance{},
+		node.SetPower{},
+		node.SetProvision{},
+		node.SetBootDevice{},
+		node.GetBootDevice{},
+		node.InjectNMI{},
+		node.CallVendor{},
+		node.Identify{},
+		node.GetSensors{},
+		node.GetEvents{},
+		node.SetConsole{},
+		node.SetTraits{},
+		node.SetRaidConfig{},
+		node.SetBootMode{},
+		node.SetSecureBoot{},
+		inventory.CreatePort{},
+		inventory.UpdatePort{},
+		inventory.DeletePort{},
 	} {
 		m[x.MsgName()] = reflect.TypeOf(x)
 	}

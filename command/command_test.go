@@ -22,11 +22,18 @@ func TestRequestsComeBackAsSent(t *testing.T) {
 	extra := map[string]any{"a": 1.5, "b": []any{"x", nil, true, 3.0}, "big": json.Number("12345678901234567890"), "m": map[string]any{"n": 7.0}, "nil": nil}
 	n := &node.Node{UUID: "u", Name: "n", Driver: "ipmi", DriverInfo: map[string]any{"ipmi_password": "s"}, Extra: extra, CreatedAt: at, Owner: node.Owner{Name: "c1", Incarnation: 1 << 63, Epoch: 3}, Outer: 1<<53 + 1}
 	for _, m := range []node.Msg{
-		node.CreateNode{Node: n}, node.UpdateNode{Base: 1<<60 + 1, Want: n, Changed: []string{"extra"}}, node.DeleteNode{},
-		node.SetPower{Target: node.PowerOn, Timeout: time.Minute}, node.SetProvision{Verb: "active", Configdrive: extra},
+		node.CreateNode{Node: n},
+		node.UpdateNode{Base: 1<<60 + 1, Want: n, Changed: []string{"extra"}},
+		node.DeleteNode{},
+		node.SetPower{Target: node.PowerOn, Timeout: time.Minute},
+		node.SetProvision{Verb: "active", Configdrive: extra},
 		node.SetProvision{Verb: "clean", CleanSteps: []node.StepSpec{{Interface: "deploy", Step: "erase", Args: map[string]any{"n": 1.0}}}},
-		node.CallVendor{Method: "send_raw", Raw: []byte{6, 1}}, node.Identify{Span: -1}, node.GetEvents{Limit: 7},
-		node.GetBootDevice{}, inventory.CreatePort{Port: &inventory.Port{UUID: "p", Extra: extra}}, inventory.DeletePort{UUID: "p"},
+		node.CallVendor{Method: "send_raw", Raw: []byte{6, 1}},
+		node.Identify{Span: -1},
+		node.GetEvents{Limit: 7},
+		node.GetBootDevice{},
+		inventory.CreatePort{Port: &inventory.Port{UUID: "p", Extra: extra}},
+		inventory.DeletePort{UUID: "p"},
 	} {
 		want := Request{Node: "u", Meta: node.Meta{By: "admin", RequestID: "req-1", Minor: 90, Rank: node.RankBulk}, Msg: m, Owner: n.Owner, Serve: true}
 		b, err := EncodeRequest(want)
@@ -41,7 +48,10 @@ func TestRequestsComeBackAsSent(t *testing.T) {
 
 func TestRepliesComeBackAsSent(t *testing.T) {
 	for _, want := range []Reply{
-		{}, {NotOwner: true}, {Value: &node.Node{UUID: "u", Extra: map[string]any{"a": 1.0}}}, {Value: node.BootDevice{Device: "pxe", Known: true}},
+		{},
+		{NotOwner: true},
+		{Value: &node.Node{UUID: "u", Extra: map[string]any{"a": 1.0}}},
+		{Value: node.BootDevice{Device: "pxe", Known: true}},
 		{Value: node.Sensors{All: []node.Sensor{{ID: "Temp (0x1)", Value: 1.5, Known: true, Limits: map[string]float64{"Upper critical": 83}, Fields: []node.Field{{Name: "Status", Value: "ok"}}}}}},
 		{Value: node.Events{All: []node.Event{{ID: 1, Time: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), Data: []byte{1}}}}},
 		{Value: &inventory.Port{UUID: "p", Address: "52:54:00:00:00:01"}},

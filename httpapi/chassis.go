@@ -31,16 +31,16 @@ type ChassisStore interface {
 // chassisRoutes are there when a ChassisStore is.
 func chassisRoutes() []route {
 	return []route{
-		{method: http.MethodPost, path: "/chassis", handle: createChassis},
-		{method: http.MethodGet, path: "/chassis", handle: listChassis},
+		{method: http.MethodPost, path: "/chassis", handle: createChassis, rank: node.RankBulk},
+		{method: http.MethodGet, path: "/chassis", handle: listChassis, rank: node.RankBulk},
 		{method: http.MethodPatch, path: "/chassis", handle: missingIdent("chassis_uuid"), local: true},
 		{method: http.MethodDelete, path: "/chassis", handle: missingIdent("chassis_uuid"), local: true},
-		{method: http.MethodGet, path: "/chassis/detail", handle: listChassisDetail},
+		{method: http.MethodGet, path: "/chassis/detail", handle: listChassisDetail, rank: node.RankBulk},
 		{method: http.MethodGet, path: "/chassis/{chassis}", handle: showChassis},
 		{method: http.MethodPatch, path: "/chassis/{chassis}", handle: patchChassis},
 		{method: http.MethodDelete, path: "/chassis/{chassis}", handle: deleteChassis},
-		{method: http.MethodGet, path: "/chassis/{chassis}/nodes", handle: listChassisNodes},
-		{method: http.MethodGet, path: "/chassis/{chassis}/nodes/detail", handle: listChassisNodesDetail},
+		{method: http.MethodGet, path: "/chassis/{chassis}/nodes", handle: listChassisNodes, rank: node.RankBulk},
+		{method: http.MethodGet, path: "/chassis/{chassis}/nodes/detail", handle: listChassisNodesDetail, rank: node.RankBulk},
 	}
 }
 

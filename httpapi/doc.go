@@ -30,8 +30,8 @@
 //	Limits.PerAddress    2048    open at once from one IPv4 address or IPv6 /64; then 503
 //	Limits.HeldBytes     256 MB  bodies, what they parse to, and answers; then 503, before the body is read. One address
 //	                             may hold half. The first 16 KB of each are free, so that small requests go on
-//	Limits.Working       64      requests at once that parse or read the store; others wait up to ReadWait, then 503.
-//	                             Requests that wait for a node's owner do not count: the owner bounds those
+//	Limits.Working       64      requests at once that parse or read the store, 48 of them bulk; others wait up to
+//	                             ReadWait, then 503. Requests that wait for a node's owner do not count: the owner bounds those
 //	Limits.HeaderTimeout 10 s    from the first byte to the whole header, however it is dribbled; TLS handshake; then 408
 //	Limits.BodyTimeout   60 s    from the header to the whole body; then 408
 //	Limits.WriteTimeout  60 s    for an answer to be taken; then the connection is reset
@@ -46,6 +46,19 @@
 //
 // A member that is twice in a JSON object has its last value, as in Ironic. A TLS client beyond the number of connections
 // is closed without an answer. There are about as many goroutines as connections.
+//
+// # Who goes first
+//
+// Each route has a rank (routes.go): a command to one machine goes before what reads or changes one record, and that
+// before bulk, which makes records or reads whole collections. The rank decides who still finds a place where many wait
+// (here for Limits.Working, at the nodes' owners for what those bound) and what a 503 says in Retry-After. That is the
+// rank's seconds, once more for each 1024 requests that wait where it was refused, and at most 60:
+//
+//	command   1    states, maintenance, boot device, NMI, vendor methods, identify, release, drain
+//	record    2    one node, port or chassis, its traits, history, sensors ...; what was refused unread
+//	bulk      5    POST and lists of nodes, ports and chassis; notifications, backup, summary
+//
+// A 429 says how long wrong passwords have shut the address out.
 //
 // # Failure
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"ferrite/httpapi/wire"
 	"ferrite/node"
@@ -46,6 +47,7 @@ type plainError struct {
 	text   string
 	allow  string
 	reason string // of a refusal that is counted, "" = it is not
+	ahead  int    // requests before the refused one, 0 = it was not refused for their sake
 }
 
 func (e *plainError) Error() string { return e.text }
@@ -107,12 +109,15 @@ func (r *request) fail(err error) {
 		route *routing
 		plain *plainError
 		flat  *flatError
+		below *node.Error
+		ahead int
 	)
 	switch {
 	case errors.As(err, &route):
 		form, code, text, allow = wire.AppendRouting, route.status, route.text, route.allow
 	case errors.As(err, &plain):
 		form, code, text, allow = wire.AppendFault, plain.status, plain.text, plain.allow
+		ahead = plain.ahead
 		r.s.refused.add(plain.reason)
 	case errors.As(err, &flat):
 		form, code, text = wire.AppendFlat, flat.status, flat.text
@@ -120,12 +125,15 @@ func (r *request) fail(err error) {
 	default:
 		form = wire.AppendFault
 		code, text = r.statusOf(err)
+		if errors.As(err, &below) {
+			ahead = below.Ahead
+		}
 	}
 	if allow != "" {
 		r.header("Allow", allow)
 	}
 	if code == http.StatusServiceUnavailable {
-		r.header("Retry-After", "2")
+		r.header("Retry-After", strconv.Itoa(retryAfter(r.rank(), ahead)))
 	}
 	if code == http.StatusInternalServerError {
 		r.s.cfg.Logger.Error("request failed", "request_id", r.id, "method", r.method(), "path", r.path(), "err", err)

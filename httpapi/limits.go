@@ -49,9 +49,8 @@ func (s *Server) take(l Limits, maxLimit int) {
 	l.HeaderTimeout, l.IdleTimeout = s.cfg.Limits.HeaderTimeout, s.cfg.Limits.IdleTimeout
 	s.maxPage.Store(int64(maxLimit))
 	s.gate.budget.bound(l.HeldBytes)
-	if now := s.working.Load(); now == nil || cap(*now) != l.Working {
-		places := make(chan struct{}, l.Working) // those at work give their place back where they took it
-		s.working.Store(&places)
+	if now := s.working.Load(); now == nil || cap(now.all) != l.Working {
+		s.working.Store(newPlaces(l.Working)) // those at work give their place back where they took it
 	}
 	s.limits.Store(&l)
 }

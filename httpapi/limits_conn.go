@@ -21,6 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"ferrite/httpapi/wire"
+	"ferrite/node"
 )
 
 // gate lets connections in and keeps count. When there are too many, the one that has waited longest for its next
@@ -201,7 +202,7 @@ func (g *gate) refuse(raw net.Conn, text string) {
 			return
 		}
 		body := wire.AppendFlat(nil, http.StatusServiceUnavailable, text)
-		head := "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+		head := "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: " + strconv.Itoa(retryAfter(node.RankRecord, 0)) + "\r\nConnection: close\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 		_ = raw.SetDeadline(time.Now().Add(discardTime))
 		if _, err := raw.Write(append([]byte(head), body...)); err == nil {
 			discard(raw)

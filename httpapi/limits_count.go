@@ -57,7 +57,7 @@ func (s *Server) Stats() Stats {
 	held := g.budget.held
 	g.budget.mu.Unlock()
 	return Stats{
-		Connections: open, Idle: idle, HeldBytes: held, Working: len(*s.working.Load()),
+		Connections: open, Idle: idle, HeldBytes: held, Working: len(s.working.Load().all),
 		RefusedConnections: g.refused.read(), RefusedRequests: s.refused.read(),
 	}
 }

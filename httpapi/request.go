@@ -24,15 +24,16 @@ type request struct {
 	params  []string // of the route's pattern, in order
 	version wire.Version
 	view    wire.View
-	id      string        // "req-UUID", of the answer
-	global  string        // the caller's own id of what it does, else id: what becomes of the request bears it
-	user    string        // who signed in, "" = nobody
-	node    string        // UUID of the node that the request is about, for the audit line
-	base    string        // "http://host:6385"
-	query   []pair        // decoded, in order; read by parseQuery
-	conn    *conn         // nil in tests without one
-	body    []byte        // what the body is read into
-	working chan struct{} // where it holds a place, nil = nowhere
+	id      string  // "req-UUID", of the answer
+	global  string  // the caller's own id of what it does, else id: what becomes of the request bears it
+	user    string  // who signed in, "" = nobody
+	node    string  // UUID of the node that the request is about, for the audit line
+	base    string  // "http://host:6385"
+	query   []pair  // decoded, in order; read by parseQuery
+	conn    *conn   // nil in tests without one
+	body    []byte  // what the body is read into
+	working *places // where it holds a place, nil = nowhere
+	bulk    bool    // it holds one of those for bulk too
 }
 
 type pair struct{ key, value string }
@@ -160,7 +161,7 @@ func (r *request) do(nodeUUID string, m node.Msg) (any, error) {
 	r.leave()
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.cfg.CommandWait)
 	defer cancel()
-	return r.s.cfg.Commands.Do(ctx, nodeUUID, node.Meta{By: r.user, RequestID: r.global, Minor: r.minor()}, m)
+	return r.s.cfg.Commands.Do(ctx, nodeUUID, node.Meta{By: r.user, RequestID: r.global, Minor: r.minor(), Rank: r.rank()}, m)
 }
 
 // header sets a response header, spelled as given.

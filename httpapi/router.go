@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"ferrite/node"
 )
 
 // hidden says what a request of an older microversion than the route's is told.
@@ -29,8 +31,9 @@ type route struct {
 	old     hidden // what older requests are told
 	oldText string // with gone: the description
 	handle  func(r *request) error
-	noHost  int  // status of node.NoHost, 0 = 404
-	local   bool // needs no read index: it tells nothing of the store
+	noHost  int       // status of node.NoHost, 0 = 404
+	local   bool      // needs no read index: it tells nothing of the store
+	rank    node.Rank // who goes first when more is asked than can be done
 }
 
 // name is what metrics call the route.

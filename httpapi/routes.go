@@ -3,18 +3,23 @@
 
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"ferrite/node"
+)
 
 // routes is everything that the API can be asked (spec api-endpoints.md). A new endpoint is a line here.
 func routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	const bad = http.StatusBadRequest
+	const command, bulk = node.RankCommand, node.RankBulk
 	return []route{
-		{method: post, path: "/nodes", handle: createNode, noHost: bad},
-		{method: get, path: "/nodes", handle: listNodes},
+		{method: post, path: "/nodes", handle: createNode, noHost: bad, rank: bulk},
+		{method: get, path: "/nodes", handle: listNodes, rank: bulk},
 		{method: patch, path: "/nodes", handle: missingIdent("node_ident"), local: true},
 		{method: del, path: "/nodes", handle: missingIdent("node_ident"), local: true},
-		{method: get, path: "/nodes/detail", handle: listNodesDetail},
+		{method: get, path: "/nodes/detail", handle: listNodesDetail, rank: bulk},
 		{method: get, path: "/nodes/validate", handle: validateNode},
 		{method: get, path: "/nodes/{node}", handle: showNode},
 		{method: patch, path: "/nodes/{node}", handle: patchNode, noHost: bad},
@@ -23,23 +28,23 @@ func routes() []route {
 		{method: get, path: "/nodes/{node}/validate", handle: validateNode},
 
 		{method: get, path: "/nodes/{node}/states", handle: showStates},
-		{method: put, path: "/nodes/{node}/states/power", handle: setPower},
-		{method: put, path: "/nodes/{node}/states/provision", handle: setProvision},
+		{method: put, path: "/nodes/{node}/states/power", handle: setPower, rank: command},
+		{method: put, path: "/nodes/{node}/states/provision", handle: setProvision, rank: command},
 		{method: put, path: "/nodes/{node}/states/raid", since: 12, old: notMine, handle: setRaid},
 		{method: get, path: "/nodes/{node}/states/console", handle: showConsole},
-		{method: put, path: "/nodes/{node}/states/console", handle: setConsole},
-		{method: put, path: "/nodes/{node}/states/boot_mode", since: 76, old: gonePlain, handle: setBootMode},
-		{method: put, path: "/nodes/{node}/states/secure_boot", since: 76, old: gonePlain, handle: setSecureBoot},
+		{method: put, path: "/nodes/{node}/states/console", handle: setConsole, rank: command},
+		{method: put, path: "/nodes/{node}/states/boot_mode", since: 76, old: gonePlain, handle: setBootMode, rank: command},
+		{method: put, path: "/nodes/{node}/states/secure_boot", since: 76, old: gonePlain, handle: setSecureBoot, rank: command},
 
-		{method: put, path: "/nodes/{node}/maintenance", handle: setMaintenance, noHost: bad},
-		{method: del, path: "/nodes/{node}/maintenance", handle: clearMaintenance, noHost: bad},
+		{method: put, path: "/nodes/{node}/maintenance", handle: setMaintenance, noHost: bad, rank: command},
+		{method: del, path: "/nodes/{node}/maintenance", handle: clearMaintenance, noHost: bad, rank: command},
 		{method: get, path: "/nodes/{node}/management/boot_device", handle: showBootDevice},
-		{method: put, path: "/nodes/{node}/management/boot_device", handle: setBootDevice},
+		{method: put, path: "/nodes/{node}/management/boot_device", handle: setBootDevice, rank: command},
 		{method: get, path: "/nodes/{node}/management/boot_device/supported", handle: showBootDevices},
-		{method: put, path: "/nodes/{node}/management/inject_nmi", since: 29, old: gonePlain, handle: injectNMI},
+		{method: put, path: "/nodes/{node}/management/inject_nmi", since: 29, old: gonePlain, handle: injectNMI, rank: command},
 		{method: get, path: "/nodes/{node}/management/indicators", handle: listIndicators},
 		{method: get, path: "/nodes/{node}/management/indicators/{name}", handle: showIndicator},
-		{method: put, path: "/nodes/{node}/management/indicators/{name}", handle: setIndicator},
+		{method: put, path: "/nodes/{node}/management/indicators/{name}", handle: setIndicator, rank: command},
 
 		{method: get, path: "/nodes/{node}/traits", since: 37, old: notMine, handle: listTraits},
 		{method: put, path: "/nodes/{node}/traits", since: 37, old: notAllowed, handle: setTraits},
@@ -64,14 +69,14 @@ func routes() []route {
 		{method: post, path: "/nodes/{node}/vmedia", since: 89, handle: unsupported("attach_virtual_media")},
 		{method: del, path: "/nodes/{node}/vmedia", since: 89, handle: unsupported("detach_virtual_media")},
 		{method: get, path: "/nodes/{node}/vendor_passthru/methods", handle: listMethods},
-		{method: get, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
-		{method: post, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
-		{method: put, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
-		{method: del, path: "/nodes/{node}/vendor_passthru", handle: callMethod},
-		{method: get, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
-		{method: post, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
-		{method: put, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
-		{method: del, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod},
+		{method: get, path: "/nodes/{node}/vendor_passthru", handle: callMethod, rank: command},
+		{method: post, path: "/nodes/{node}/vendor_passthru", handle: callMethod, rank: command},
+		{method: put, path: "/nodes/{node}/vendor_passthru", handle: callMethod, rank: command},
+		{method: del, path: "/nodes/{node}/vendor_passthru", handle: callMethod, rank: command},
+		{method: get, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod, rank: command},
+		{method: post, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod, rank: command},
+		{method: put, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod, rank: command},
+		{method: del, path: "/nodes/{node}/vendor_passthru/{method}", handle: callMethod, rank: command},
 
 		{method: get, path: "/nodes/{node}/ports", handle: listNodePorts},
 		{method: get, path: "/nodes/{node}/ports/detail", handle: listNodePortsDetail},
@@ -81,9 +86,9 @@ func routes() []route {
 		{method: get, path: "/nodes/{node}/volume/connectors", since: 32, handle: emptyPage("connectors")},
 		{method: get, path: "/nodes/{node}/volume/targets", since: 32, handle: emptyPage("targets")},
 
-		{method: post, path: "/ports", handle: createPort},
-		{method: get, path: "/ports", handle: listPorts},
-		{method: get, path: "/ports/detail", handle: listPortsDetail},
+		{method: post, path: "/ports", handle: createPort, rank: bulk},
+		{method: get, path: "/ports", handle: listPorts, rank: bulk},
+		{method: get, path: "/ports/detail", handle: listPortsDetail, rank: bulk},
 		{method: get, path: "/ports/{port}", handle: showPort},
 		{method: patch, path: "/ports/{port}", handle: patchPort},
 		{method: del, path: "/ports/{port}", handle: deletePort},
@@ -97,21 +102,21 @@ func routes() []route {
 
 		{method: get, path: "/conductors", since: 49, old: gonePlain, handle: listConductors},
 		{method: get, path: "/conductors/{conductor}", since: 49, old: gonePlain, handle: showConductor},
-		{method: get, path: "/x/notifications", handle: listNotifications},
-		{method: post, path: "/x/nodes/{node}/release", handle: releaseNode},
+		{method: get, path: "/x/notifications", handle: listNotifications, rank: bulk},
+		{method: post, path: "/x/nodes/{node}/release", handle: releaseNode, rank: command},
 		{method: get, path: "/x/nodes/{node}/sensors", handle: showSensors},
 		{method: get, path: "/x/nodes/{node}/events", handle: showEvents},
-		{method: put, path: "/x/nodes/{node}/identify", handle: identifyNode},
-		{method: get, path: "/x/backup", handle: writeBackup},
-		{method: get, path: "/x/summary", handle: summarize},
+		{method: put, path: "/x/nodes/{node}/identify", handle: identifyNode, rank: command},
+		{method: get, path: "/x/backup", handle: writeBackup, rank: bulk},
+		{method: get, path: "/x/summary", handle: summarize, rank: bulk},
 		{method: get, path: "/x/cluster", handle: showCluster, local: true},
-		{method: get, path: "/x/cluster/owners", handle: showOwners},
+		{method: get, path: "/x/cluster/owners", handle: showOwners, rank: bulk},
 		{method: get, path: "/x/cluster/owners/{node}", handle: showOwner},
-		{method: put, path: "/x/cluster/self", handle: setSelf, local: true},
-		{method: del, path: "/x/cluster/members/{conductor}", handle: evictMember, local: true},
+		{method: put, path: "/x/cluster/self", handle: setSelf, local: true, rank: command},
+		{method: del, path: "/x/cluster/members/{conductor}", handle: evictMember, local: true, rank: command},
 		{method: get, path: "/x/secrets", handle: showKey, local: true},
 		{method: post, path: "/x/secrets/rotate", handle: rotateKey, local: true},
 
-		{method: get, path: "/shards", since: 82, oldText: "The API version does not allow shards", handle: listShards},
+		{method: get, path: "/shards", since: 82, oldText: "The API version does not allow shards", handle: listShards, rank: bulk},
 	}
 }

@@ -34,8 +34,9 @@ type Server struct {
 	markers  markers
 	gate     *gate
 	limits   atomic.Pointer[Limits]
-	working  atomic.Pointer[chan struct{}] // one for each request that parses or reads the store
-	refused  tally                         // requests, by reason
+	working  atomic.Pointer[places]
+	queue    atomic.Int64 // requests that ask for a place
+	refused  tally        // requests, by reason
 	maxPage  atomic.Int64
 	blind    atomic.Int64 // Unix nanoseconds since which read indexes fail, 0 = they do not
 

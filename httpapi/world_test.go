@@ -34,6 +34,7 @@ type owner struct {
 	policy node.Policy
 	open   bool                                             // effects stay under way
 	before func(uuid string, m node.Msg) (any, error, bool) // true: answered already
+	heard  func(node.Meta)                                  // nil = nobody
 	asked  []node.Msg
 }
 
@@ -41,6 +42,9 @@ func (o *owner) Do(_ context.Context, id string, meta node.Meta, m node.Msg) (an
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = append(o.asked, m)
+	if o.heard != nil {
+		o.heard(meta)
+	}
 	if o.before != nil {
 		if reply, err, done := o.before(id, m); done {
 			return reply, err
