@@ -177,6 +177,29 @@ func TestIpmipower(t *testing.T) {
 	}
 }
 
+// TestIpmipowerWorkarounds: FreeIPMI's own workarounds are the referee of the personalities that have their names. Without
+// them ipmipower is refused; with them, in the session level that it asks for, it is let in.
+func TestIpmipowerWorkarounds(t *testing.T) {
+	f := start(t, nil)
+	for i, fault := range []Fault{Supermicro20, Sun20, Intel20} {
+		if err := f.BMC(i).SetFault(fault); err != nil {
+			t.Fatal(err)
+		}
+		run := func(more ...string) string {
+			out, _ := tool(t, "freeipmi-tools", "ipmipower", append([]string{
+				"-D", "LAN_2_0", "-h", f.Addr(i).String(), "-u", "admin", "-p", "password", "-I", "3", "--stat", "--session-timeout", "3000", "--retransmission-timeout", "1000",
+			}, more...)...)
+			return out
+		}
+		if out := run(); strings.Contains(out, ": off") {
+			t.Errorf("%s: ipmipower needs no workaround: %s", fault, out)
+		}
+		if out := run("-W", string(fault)); !strings.Contains(out, ": off") {
+			t.Errorf("%s: ipmipower -W %[1]s is refused: %s", fault, out)
+		}
+	}
+}
+
 func TestPings(t *testing.T) { // ipmiping and rmcpping know port 623 alone: a network namespace of our own
 	if out, err := exec.Command("unshare", "-rn", "true").CombinedOutput(); err != nil {
 		t.Fatalf("ipmiping and rmcpping know port 623 alone, and this machine allows no network namespace for it: %v %s; run the tests as root or: sysctl -w kernel.unprivileged_userns_clone=1", err, out)

@@ -31,11 +31,16 @@ const (
 	Truncated   Fault = "truncated"    // cuts every other reply short
 	SoftOffLag  Fault = "soft-off-lag" // says for 3 s after soft off that the machine is on
 	ForgetsBoot Fault = "forgets-boot" // takes boot flags and forgets them
+
+	// BMCs that open sessions in a way of their own, as FreeIPMI's workarounds of these names describe them.
+	Supermicro20 Fault = "supermicro20" // sends a byte too much behind the code of RAKP 2
+	Sun20        Fault = "sun20"        // the same, and hashes with the privilege level of the Open Session Request
+	Intel20      Fault = "intel20"      // hashes with that level, wants user names filled up to 16 bytes, and has neither the filling nor the name-only bit in the code of RAKP 3
 )
 
 // Faults lists them all.
 func Faults() []Fault {
-	return []Fault{Slow, Lossy, Duplicate, Late, Reordered, Full, Lockout, Padding, Garbage, Truncated, SoftOffLag, ForgetsBoot}
+	return []Fault{Slow, Lossy, Duplicate, Late, Reordered, Full, Lockout, Padding, Garbage, Truncated, SoftOffLag, ForgetsBoot, Supermicro20, Sun20, Intel20}
 }
 
 // Bounds of faults.

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,7 @@ const (
 	statusNoSuite       = 0x11
 	statusBadPayload    = 0x03
 	handshakeMaxNameLen = 16
+	nameOnly            = 0x10 // of the role byte: look the user up by name alone (IPMI 13.20)
 )
 
 // open answers an Open Session request (IPMI 13.17, 13.18).
@@ -50,7 +52,8 @@ func (b *BMC) open(from netip.AddrPort, p, out []byte) int {
 	if chosen == nil {
 		return refuse(statusNoSuite)
 	}
-	priv := p[1] & 0xf
+	asked := p[1] & 0xf
+	priv := asked
 	if priv == 0 {
 		priv = privAdmin
 	}
@@ -60,7 +63,7 @@ func (b *BMC) open(from netip.AddrPort, p, out []byte) int {
 			return refuse(statusNoResources)
 		}
 		b.lastID++
-		s = &session{id: uint32(b.index)<<12 ^ b.lastID<<1 | 1, console: le.Uint32(p[4:]), suite: chosen, maxPriv: priv, peer: from} //nolint:gosec // an id
+		s = &session{id: uint32(b.index)<<12 ^ b.lastID<<1 | 1, console: le.Uint32(p[4:]), suite: chosen, asked: asked, maxPriv: priv, peer: from} //nolint:gosec // an id
 		for b.find(s.id) != nil || s.id == 0 {
 			s.id += 2
 		}
@@ -113,10 +116,17 @@ func (b *BMC) rakp1(p, out []byte) int {
 		return refuse(statusBadName)
 	}
 	role, user := p[24], p[28:28+int(p[27])]
+	name := string(user)
+	if b.fault == Intel20 { // it knows the whole field only
+		name = strings.TrimRight(name, "\x00")
+		if len(user) < handshakeMaxNameLen {
+			name = ""
+		}
+	}
 	switch {
 	case b.lockedOut():
 		return refuse(statusBadName)
-	case string(user) != b.f.cfg.User:
+	case name != b.f.cfg.User:
 		b.badLogin()
 		return refuse(statusBadName)
 	case role&0xf > privAdmin || role&0xf == 0:
@@ -140,8 +150,19 @@ func (b *BMC) rakp1(p, out []byte) int {
 	var ids [8]byte
 	le.PutUint32(ids[:], s.console)
 	le.PutUint32(ids[4:], s.id)
-	m := s.suite.mac(b.password(), ids[:], s.rc[:], s.rm[:], guid[:], []byte{s.role, byte(len(s.user))}, s.user)
+	m := s.suite.mac(b.password(), ids[:], s.rc[:], s.rm[:], guid[:], []byte{b.hashed(s), byte(len(s.user))}, s.user)
+	if b.fault == Supermicro20 || b.fault == Sun20 {
+		m = append(m, 0)
+	}
 	return 40 + copy(out[40:], m)
+}
+
+// hashed is the role byte that goes into keys and codes: RAKP 1 has it (IPMI 13.31).
+func (b *BMC) hashed(s *session) byte {
+	if b.fault == Sun20 || b.fault == Intel20 {
+		return s.role&^0xf | s.asked
+	}
+	return s.role
 }
 
 // rakp3 answers RAKP Message 3 by Message 4 (IPMI 13.22, 13.23); the session is open then.
@@ -171,12 +192,16 @@ func (b *BMC) rakp3(p, out []byte) int {
 		}
 		return 0
 	}
-	want := s.suite.mac(b.password(), s.rm[:], console[:], []byte{s.role, byte(len(s.user))}, s.user)
+	role, user := b.hashed(s), s.user
+	if b.fault == Intel20 {
+		role, user = role&^nameOnly, bytes.TrimRight(user, "\x00")
+	}
+	want := s.suite.mac(b.password(), s.rm[:], console[:], []byte{role, byte(len(user))}, user)
 	if !hmac.Equal(want, p[8:]) {
 		b.badLogin()
 		return refuse(statusBadCheck)
 	}
-	sik := s.integrityKey(b.password())
+	sik := s.integrityKey(b.password(), b.hashed(s))
 	b.badLogins = 0
 	if !s.active { // else sent again: the same answer, nothing new
 		s.keys(sik)

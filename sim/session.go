@@ -42,7 +42,8 @@ type session struct {
 	suite   *suite
 	active  bool
 	last    time.Time
-	maxPriv byte // asked for
+	asked   byte // privilege level of the Open Session Request, 0 = the highest
+	maxPriv byte // what that is
 	priv    byte
 	role    byte
 	user    []byte
@@ -72,8 +73,8 @@ func (s *suite) mac(key []byte, parts ...[]byte) []byte {
 }
 
 // integrityKey is the session integrity key (IPMI 13.31); there is no BMC key, so the password stands for it.
-func (s *session) integrityKey(password []byte) []byte {
-	return s.suite.mac(password, s.rc[:], s.rm[:], []byte{s.role, byte(len(s.user))}, s.user)
+func (s *session) integrityKey(password []byte, role byte) []byte {
+	return s.suite.mac(password, s.rc[:], s.rm[:], []byte{role, byte(len(s.user))}, s.user)
 }
 
 // keys derives the keys of the packets (IPMI 13.32).

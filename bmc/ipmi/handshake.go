@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // phase is where a handshake stands: which answer is awaited.
@@ -86,7 +87,9 @@ func statusError(message string, code byte, p phase) error {
 
 // role is the privilege byte of RAKP 1: the level, and look the user up by name alone, as ipmitool does. A lookup by
 // name and level would refuse an administrator who asks for less.
-func (h *handshake) role() byte { return h.who.priv | 0x10 }
+func (h *handshake) role() byte { return h.who.priv | nameOnly }
+
+const nameOnly = 0x10
 
 // begin makes the Open Session Request.
 func (h *handshake) begin(tag byte) {
@@ -167,6 +170,10 @@ func (h *handshake) rakp2(p []byte) error {
 		kg = key
 	}
 	h.sik = sum(h.suite, kg, h.console[:], h.remote[:], tail)
+	if h.who.quirks&quirkPadUser != 0 { // FreeIPMI's intel20: this code alone is made with the name as it is, and without the bit
+		user := strings.TrimRight(h.who.user, "\x00")
+		tail = append([]byte{h.role() &^ nameOnly, byte(len(user))}, user...) //nolint:gosec // at most 16
+	}
 	h.phase = phaseRAKP4
 	m := []byte{h.tag, 0, 0, 0}
 	m = append(m, le32(h.bmc)...)

@@ -151,6 +151,13 @@ func TestPersonalities(t *testing.T) {
 				return err == nil && s == node.PowerOff
 			})
 		},
+		sim.Supermicro20: func(t *testing.T, e *Engine, f *sim.Fleet) {
+			if n := truthful(t, f.BMC(0), prepare(t, e, at(f.Addr(0))), 10); n != 10 {
+				t.Errorf("%d of 10 readings succeeded", n)
+			}
+		},
+		sim.Sun20:   quirky("sun20"),
+		sim.Intel20: quirky("intel20"),
 		sim.ForgetsBoot: func(t *testing.T, e *Engine, f *sim.Fleet) {
 			d, n := e.Driver(), at(f.Addr(0), "ipmi_force_boot_device", true)
 			plan, err := BootPlan(n, "pxe", true, quick())
@@ -188,8 +195,26 @@ func TestPersonalities(t *testing.T) {
 			}
 		})
 	}
-	if n := len(sim.Faults()); n != 12 {
-		t.Errorf("the simulator has %d faults: this test knows 12", n)
+	if n := len(sim.Faults()); n != 15 {
+		t.Errorf("the simulator has %d faults: this test knows 15", n)
+	}
+}
+
+// quirky is the check of a BMC that opens a session with the quirk alone. It counts one login without it.
+func quirky(name string) func(t *testing.T, e *Engine, f *sim.Fleet) {
+	return func(t *testing.T, e *Engine, f *sim.Fleet) {
+		h := prepare(t, e, at(f.Addr(0)))
+		for range 5 {
+			if r := read(t, h); r.err == nil || !strings.Contains(r.err.Error(), "refused the login") {
+				t.Errorf("without the quirk: %+v", r)
+			}
+		}
+		if n := f.Stats().AuthFailures; n > 1 {
+			t.Errorf("the BMC counted %d bad logins: wanted one at most", n)
+		}
+		if n := truthful(t, f.BMC(0), prepare(t, e, at(f.Addr(0), "ipmi_quirks", name)), 10); n != 10 {
+			t.Errorf("%d of 10 readings succeeded with the quirk", n)
+		}
 	}
 }
 
@@ -197,7 +222,7 @@ func TestPersonalities(t *testing.T) {
 func TestAllPersonalitiesAtOnce(t *testing.T) {
 	shares := map[sim.Fault]float64{}
 	for _, x := range sim.Faults() {
-		shares[x] = 0.05
+		shares[x] = 0.03
 	}
 	f, e := fleet(t, func(c *sim.Config) { c.BMCs, c.Seed, c.Faults, c.Dead = 100, 7, shares, 0.05 }), engine(t, quick())
 	c := sweep(t, handles(t, e, f))

@@ -25,7 +25,7 @@ const (
 	quirkShort
 	quirkSuite3
 	quirkNoProbe
-	quirkOld // of FreeIPMI, about what is not spoken here
+	quirkOld // of FreeIPMI, about what is not spoken here or needs no quirk
 )
 
 // quirkNames are the words for them; those that FreeIPMI knows too have its names.
@@ -36,7 +36,9 @@ var quirkNames = map[string]struct {
 	"opensesspriv":        {quirkOpenPriv, "the privilege level stands in the Open Session Request: the BMC takes its keys from it"},
 	"nochecksumcheck":     {quirkNoChecksum, "checksums of messages inside a session are not looked at (the AuthCode is)"},
 	"padding":             {quirkPadZero, "the confidentiality pad is counted from another number than 1"},
-	"intel20":             {quirkPadUser, "the user name is filled up to 16 bytes"},
+	"intel20":             {quirkPadUser | quirkOpenPriv, "opensesspriv; the user name is filled up to 16 bytes, and RAKP 3 is made without that and without the name-only bit"},
+	"sun20":               {quirkOpenPriv, "opensesspriv; that the code of RAKP 2 is a byte too long does no harm to anybody"},
+	"supermicro20":        {quirkOld, "nothing: that the code of RAKP 2 is a byte too long does no harm to anybody"},
 	"password16":          {quirkShort, "only the first 16 bytes of the password count"},
 	"suite3":              {quirkSuite3, "cipher suite 17 is not offered"},
 	"noprobe":             {quirkNoProbe, "questions outside of a session are not answered: a session is tried instead"},
