@@ -38,20 +38,19 @@ type htpasswd struct {
 	stamp time.Time
 	size  int64
 	users map[string][]byte
+	cost  int                   // highest of the users' hashes
 	good  map[[32]byte]struct{} // sign-ins that were right
 }
 
 // maxRemembered bounds the cache of good sign-ins.
 const maxRemembered = 1024
 
-// nobody is compared against for unknown users, so that they take as long as known ones.
-var nobody = sync.OnceValue(func() []byte {
-	h, err := bcrypt.GenerateFromPassword([]byte("nobody"), bcrypt.DefaultCost)
-	if err != nil {
-		panic(err) // the password is short enough
-	}
-	return h
-})
+// nobody is a hash that unknown users are compared with, so that they take as long as known ones: it has the cost of the
+// file's hashes, and no password is known that has it.
+func nobody(cost int) []byte {
+	const saltAndHash = 53
+	return fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat(".", saltAndHash))
+}
 
 func newHtpasswd(file string) *htpasswd {
 	h := &htpasswd{file: file, guess: newBackoff(), slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
@@ -83,7 +82,7 @@ func (h *htpasswd) loadLocked() {
 	if h.users != nil && info.ModTime().Equal(h.stamp) && info.Size() == h.size {
 		return
 	}
-	h.users, h.good = map[string][]byte{}, map[[32]byte]struct{}{}
+	h.users, h.good, h.cost = map[string][]byte{}, map[[32]byte]struct{}{}, bcrypt.MinCost
 	h.stamp, h.size = info.ModTime(), info.Size()
 	data, err := os.ReadFile(h.file)
 	if err != nil {
@@ -95,13 +94,24 @@ func (h *htpasswd) loadLocked() {
 		user, hash, ok := strings.Cut(strings.TrimSpace(lines.Text()), ":")
 		if ok && user != "" && (strings.HasPrefix(hash, "$2y$") || strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$")) {
 			h.users[user] = []byte(hash)
+			if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
+				h.cost = max(h.cost, cost)
+			}
 		}
 	}
 }
 
 // from is check for a request of an address. wait > 0: too many wrong passwords came from there, and this one was not
-// looked at. Who was right before is not locked out by them.
+// looked at. Who was right before is not locked out by them. Requests that come at once are looked at one after another, so
+// that each knows what became of those before: many connections guess no faster than one, and keep nobody else waiting.
 func (h *htpasswd) from(a netip.Addr, user, password string) (ok bool, wait time.Duration) {
+	if _, _, good := h.remembered(user, password); good {
+		return true, 0
+	}
+	if wait := h.guess.wait(a); wait > 0 {
+		return false, wait
+	}
+	defer h.guess.turn(a)()
 	if _, _, good := h.remembered(user, password); good {
 		return true, 0
 	}
@@ -116,14 +126,16 @@ func (h *htpasswd) from(a netip.Addr, user, password string) (ok bool, wait time
 	return true, 0
 }
 
-// remembered looks a sign-in up among the good ones.
+// remembered looks a sign-in up among the good ones; an unknown user has nobody's hash.
 func (h *htpasswd) remembered(user, password string) (hash []byte, known, good bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.loadLocked()
-	hash, known = h.users[user]
+	if hash, known = h.users[user]; !known {
+		return nobody(h.cost), false, false
+	}
 	_, good = h.good[h.key(user, password, hash)]
-	return hash, known, known && good
+	return hash, known, good
 }
 
 // check reports whether the password is the user's. The comparison takes as long for unknown users as for known ones.
@@ -133,9 +145,6 @@ func (h *htpasswd) check(user, password string) bool {
 		return true
 	}
 	key := h.key(user, password, hash)
-	if !known {
-		hash = nobody()
-	}
 	h.slots <- struct{}{}
 	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
 	<-h.slots

@@ -22,8 +22,15 @@ const (
 type backoff struct {
 	now func() time.Time
 
-	mu   sync.Mutex // guards from
-	from map[netip.Addr]*failures
+	mu    sync.Mutex // guards the fields below
+	from  map[netip.Addr]*failures
+	turns map[netip.Addr]*turns
+}
+
+// turns are the sign-ins from an address that are looked at or wait for that.
+type turns struct {
+	one  sync.Mutex // held while one is looked at
+	many int        // guarded by backoff.mu
 }
 
 type failures struct {
@@ -32,7 +39,9 @@ type failures struct {
 	until time.Time // no sign-in is looked at before
 }
 
-func newBackoff() *backoff { return &backoff{now: time.Now, from: map[netip.Addr]*failures{}} }
+func newBackoff() *backoff {
+	return &backoff{now: time.Now, from: map[netip.Addr]*failures{}, turns: map[netip.Addr]*turns{}}
+}
 
 // origin is what failures are counted by: an IPv4 address, or the /64 of an IPv6 one, of which one machine has many.
 func origin(a netip.Addr) netip.Addr {
@@ -43,6 +52,28 @@ func origin(a netip.Addr) netip.Addr {
 		}
 	}
 	return a
+}
+
+// turn waits until no other sign-in from the address is looked at; end lets the next one.
+func (b *backoff) turn(a netip.Addr) (end func()) {
+	a = origin(a)
+	b.mu.Lock()
+	t := b.turns[a]
+	if t == nil {
+		t = &turns{}
+		b.turns[a] = t
+	}
+	t.many++
+	b.mu.Unlock()
+	t.one.Lock()
+	return func() {
+		t.one.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if t.many--; t.many == 0 {
+			delete(b.turns, a)
+		}
+	}
 }
 
 // wait is for how long an address has still to wait, 0 = it may try.

@@ -4,9 +4,13 @@
 package httpapi
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,4 +103,70 @@ func TestAGuesserIsRefusedUnread(t *testing.T) {
 	if ok, _ := h.from(netip.MustParseAddr("192.0.2.9"), "v", "right"); !ok {
 		t.Error("another address is locked out")
 	}
+}
+
+// TestParallelGuesses: many connections guess no faster than one, and requests of one client that begin at once are let in.
+func TestParallelGuesses(t *testing.T) {
+	h := newHtpasswd(usersFile(t, bcrypt.MinCost))
+	still := time.Now()
+	h.guess.now = func() time.Time { return still }
+	const clients = 100
+	together := func(a netip.Addr, password func(i int) string) (let, wrong, refused int64) {
+		var counts [3]atomic.Int64
+		var all sync.WaitGroup
+		for i := range clients {
+			all.Go(func() {
+				switch ok, wait := h.from(a, "u", password(i)); {
+				case ok:
+					counts[0].Add(1)
+				case wait == 0:
+					counts[1].Add(1)
+				default:
+					counts[2].Add(1)
+				}
+			})
+		}
+		all.Wait()
+		return counts[0].Load(), counts[1].Load(), counts[2].Load()
+	}
+	let, wrong, refused := together(netip.MustParseAddr("192.0.2.1"), func(i int) string { return fmt.Sprint("guess ", i) })
+	if let != 0 || wrong != freeFailures+1 || refused != clients-wrong {
+		t.Errorf("%d guesses: %d let in, %d looked at, %d refused unread; wanted %d looked at", clients, let, wrong, refused, freeFailures+1)
+	}
+	if let, wrong, refused := together(netip.MustParseAddr("192.0.2.2"), func(int) string { return "right" }); let != clients {
+		t.Errorf("%d right sign-ins: %d let in, %d wrong, %d refused", clients, let, wrong, refused)
+	}
+	if n := len(h.guess.turns); n != 0 {
+		t.Errorf("%d addresses are kept that nobody signs in from", n)
+	}
+}
+
+// TestUnknownUsersTakeAsLong: what an unknown user is compared with costs as much as the hashes of the file.
+func TestUnknownUsersTakeAsLong(t *testing.T) {
+	for _, cost := range []int{bcrypt.MinCost, 5, 7} {
+		h := newHtpasswd(usersFile(t, cost))
+		known, _, _ := h.remembered("u", "wrong")
+		unknown, is, _ := h.remembered("nobody", "wrong")
+		want, err := bcrypt.Cost(known)
+		if got, uerr := bcrypt.Cost(unknown); is || got != want || err != nil || uerr != nil {
+			t.Errorf("known %t, cost %d, wanted %d: %v %v", is, got, want, err, uerr)
+		}
+		if err := bcrypt.CompareHashAndPassword(unknown, []byte("wrong")); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+			t.Errorf("the comparison was not made: %v", err)
+		}
+	}
+}
+
+// usersFile has the user u with the password "right".
+func usersFile(t *testing.T, cost int) string {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), cost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(file, []byte("u:"+string(hash)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
