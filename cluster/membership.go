@@ -30,6 +30,7 @@ type Config struct {
 	Profile   string   // a name of Profiles; "" = DefaultProfile
 	Key       []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
 	Label     string   // name of the cluster: members with another one are not heard
+	Air       *Air     // gossip goes through this, in memory, for tests; nil = through sockets
 	Logger    *slog.Logger
 }
 
@@ -87,7 +88,17 @@ func Join(cfg Config) (*Membership, error) {
 	c.DeadNodeReclaimTime = time.Nanosecond // a conductor that died may come back at another address at once
 	c.Delegate, c.Events = (*delegate)(m), (*events)(m)
 	c.LogOutput, c.Logger = nil, log.New(lines{cfg.Logger}, "", 0)
+	if cfg.Air != nil {
+		end, err := cfg.Air.listen(host, port)
+		if err != nil {
+			return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
+		}
+		c.Transport = end
+	}
 	if m.list, err = memberlist.Create(c); err != nil {
+		if c.Transport != nil {
+			_ = c.Transport.Shutdown()
+		}
 		return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
 	}
 	m.addr = m.list.LocalNode().Address() // never changes; to ask later would race with Update
