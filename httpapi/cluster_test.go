@@ -30,10 +30,12 @@ func (g *gathering) Owners() httpapi.Owners { return httpapi.Owners{Nodes: 7} }
 func (g *gathering) Owner(n *node.Node) httpapi.NodeOwner {
 	return httpapi.NodeOwner{Node: n.UUID, Placed: "c2"}
 }
+
 func (g *gathering) SetState(_ context.Context, state string) error {
 	g.asked = append(g.asked, state)
 	return g.err
 }
+
 func (g *gathering) Evict(_ context.Context, name string) error {
 	g.asked = append(g.asked, "evict "+name)
 	return g.err

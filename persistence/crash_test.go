@@ -16,18 +16,20 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ferrite/node"
 	"ferrite/persistence"
 )
 
 const crashDir = "FERRITE_PERSISTENCE_CRASH_DIR"
 
-// TestMain runs the writer of TestKill when it is asked to.
+// TestMain runs the writer of TestKill when it is asked to, and sees that every store has ended with all its goroutines.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		crashWriter(dir)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 const crashWriters = 64

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ferrite/bmc"
 	"ferrite/sim"
 )
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		simulate()
 		return
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func simulate() {
