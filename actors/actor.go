@@ -103,13 +103,14 @@ type nodeActor struct {
 	waiters map[string]*call // by operation id: requests that wait for an outcome
 	reading *call            // a read of the BMC under the lock
 	effect  string           // operation and phase of the effect that was started last, see under
-	foreign string           // operation found under another owner, whose permit may still be good (S11)
-	quiet   time.Time        // until then the permit of one that was ended here may be
+	fence   uint64           // the claim over another owner's operation that is known of (S11)
+	quiet   time.Time        // until then a permit of before it may be good
 	entry   *entry           // place in the sweep
 	gone    bool             // off the map and about to stop: forwards what still comes
 	looks   uint8            // reviews since the console was tried last
 	tries   uint8            // how often it was
 	guest   bool             // here only to release the node by force
+	orphan  bool             // a review is on its way for what a dead owner has left, see orphaned
 }
 
 // Receive handles one message; it never blocks.
@@ -252,9 +253,6 @@ func (a *nodeActor) outcome(c actor.Context, o *outcome) {
 		if a.effect == under(a.n) { // an earlier try was committed after all, and its effect runs
 			return
 		}
-		if a.n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
-			a.foreign = a.n.Intent.ID
-		}
 	}
 	if a.n == nil { // deleted meanwhile: its intent went with it
 		a.f.settled(o)
@@ -283,6 +281,7 @@ func (a *nodeActor) step(meta node.Meta, m node.Msg) (node.Decision, error) {
 	if a.n != nil && a.n.Quarantined == "" && !releases(a.n) { // it may be the driver's own code that fails on this node
 		env.Facts = a.f.facts(a.n, m)
 	}
+	env.Quiet = a.n != nil && a.n.Fenced == a.fence && !time.Now().Before(a.quiet)
 	if a.f.cfg.Groups != nil {
 		env.Policy.Groups = a.f.cfg.Groups()
 	}

@@ -28,9 +28,6 @@ func (a *nodeActor) submit(c actor.Context, p *pending) {
 	if p.o != nil && p.o.bare {
 		tx.Put, tx.Events = tx.Put[len(p.d.History):], nil
 	}
-	if a.n != nil && a.n.Intent != nil && a.n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
-		a.foreign = a.n.Intent.ID // whatever this writes, it takes the operation from its owner
-	}
 	p.stamp = now() // S9: read before proposing
 	a.propose(c, p, tx)
 }
@@ -162,19 +159,11 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 	if n.Intent != nil {
 		a.f.granted(n, p.stamp)
 	}
-	if a.foreign != "" && (n.Intent == nil || n.Intent.ID != a.foreign) { // it ended with the claim (S12): what comes next waits in its stead
-		a.foreign = ""
-		a.quiet = time.Now().Add(a.f.cfg.Policy.Valid + a.f.cfg.Policy.Valid/10)
-	}
 	for _, e := range p.d.Effects {
 		a.effect = under(n)
 		if e.Kind != node.None && e.Kind != node.Verify && e.Kind != node.HoldOff {
-			if a.foreign == e.Op { // S11: also when the answer to the claim itself was lost
-				e.Hold = max(e.Hold, a.f.cfg.Policy.Valid+a.f.cfg.Policy.Valid/10)
-			}
-			e.Hold = max(e.Hold, time.Until(a.quiet))
+			e.Hold = max(e.Hold, time.Until(a.quiet)) // S11: also when the answer to the claim itself was lost, or it was not ours
 		}
-		a.foreign = ""
 		a.f.run(c.Self(), n, e)
 	}
 	a.settle(p)

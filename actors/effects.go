@@ -99,7 +99,7 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 			return notBuilt(n, "power"), true
 		}
 		return f.mutate(self, n, opOf(bmc.NMI), func(p bmc.Permit) error { return d.Power.SetPower(f.cmd, n, bmc.NMI, p) })
-	case node.ResetBMC, node.SendRaw, node.Light:
+	case node.ResetBMC, node.SendRaw, node.Light, node.ClearLog:
 		return f.manage(self, n, e)
 	default:
 		return node.Done{Err: fmt.Sprintf("no way to do effect %q", e.Kind)}, true

@@ -133,10 +133,12 @@ func (f *Fleet) Run(ctx context.Context) error {
 	wg.Go(func() { f.sweep.run(ctx) })
 	wg.Go(func() { f.trimHistories(ctx) })
 	defer wg.Wait()
+	rev := f.cfg.Store.Applied()
+	f.catchUp() // there may be actors already, made by requests
 	for {
-		rev := f.cfg.Store.Applied()
 		f.Reconcile()
-		err := f.follow(ctx, rev)
+		seen, err := f.follow(ctx, rev)
+		rev = seen
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -149,14 +151,16 @@ func (f *Fleet) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			}
 		}
-		if err != nil {
-			f.catchUp() // the watch has gaps now (R5)
+		if err != nil { // the watch has gaps now (R5)
+			rev = f.cfg.Store.Applied()
+			f.catchUp()
 		}
 	}
 }
 
-// follow reacts to changes of nodes until the periodic full look is due or the watch ends.
-func (f *Fleet) follow(ctx context.Context, from node.Rev) error {
+// follow reacts to changes of nodes until the periodic full look is due or the watch ends. It returns how far it came, where the
+// next one is to go on: a change that no actor heard of would leave that actor behind for as long as nothing else changes.
+func (f *Fleet) follow(ctx context.Context, from node.Rev) (node.Rev, error) {
 	ctx, cancel := context.WithTimeout(ctx, reconcileEvery)
 	defer cancel()
 	w := f.cfg.Store.Watch(ctx, from)
@@ -165,11 +169,12 @@ func (f *Fleet) follow(ctx context.Context, from node.Rev) error {
 		changes, err := w.Next()
 		if err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
-				return nil
+				return from, nil
 			}
-			return err
+			return from, err
 		}
 		for _, c := range changes {
+			from = c.Rev
 			if c.Key.Kind == persistence.KindNode {
 				n, _ := c.Value.(*node.Node)
 				f.follows(c.Key.ID, &changed{n, c.Rev})

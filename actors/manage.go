@@ -12,10 +12,10 @@ import (
 	"ferrite/node"
 )
 
-// manage commands the BMC itself: a reset, a raw request, the machine's light.
+// manage commands the BMC itself: a reset, a raw request, the machine's light, its event log.
 func (f *Fleet) manage(self *actor.PID, n *node.Node, e node.Effect) (node.Done, bool) {
 	kind := "vendor"
-	if e.Kind == node.Light {
+	if e.Kind == node.Light || e.Kind == node.ClearLog {
 		kind = "management"
 	}
 	d := f.driver(n, kind)
@@ -28,6 +28,8 @@ func (f *Fleet) manage(self *actor.PID, n *node.Node, e node.Effect) (node.Done,
 			return d.Manager.ResetBMC(f.cmd, n, e.Cold, p)
 		case node.Light:
 			return d.Manager.Identify(f.cmd, n, e.Timeout, p)
+		case node.ClearLog:
+			return d.Manager.ClearEvents(f.cmd, n, p)
 		default:
 			answer, err := d.Manager.SendRaw(f.cmd, n, e.Raw, p)
 			if err == nil { // Ironic logs it too, and tells it nobody; what was sent may be a password

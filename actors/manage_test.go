@@ -44,6 +44,10 @@ func (m *managed) Identify(ctx context.Context, _ *node.Node, span time.Duration
 	return m.do(ctx, "light "+span.String(), p)
 }
 
+func (m *managed) ClearEvents(ctx context.Context, _ *node.Node, p bmc.Permit) error {
+	return m.do(ctx, "clear", p)
+}
+
 func (m *managed) SendRaw(ctx context.Context, _ *node.Node, request []byte, p bmc.Permit) ([]byte, error) {
 	return []byte{1}, m.do(ctx, fmt.Sprintf("raw %x", request), p)
 }
@@ -116,6 +120,25 @@ func TestVendorMethodsRunOnce(t *testing.T) {
 		t.Errorf("last_error is %q", n.LastError)
 	}
 	if got := m.sent(); got != "reset cold=true, raw 0601, reset cold=false" {
+		t.Errorf("sent %q", got)
+	}
+}
+
+// TestClearEvents: answered when the log is empty, and never sent twice (S12).
+func TestClearEvents(t *testing.T) {
+	w, m := newManaged(t)
+	id := w.create(nil)
+	w.must(id, node.ClearEvents{})
+	if got := m.sent(); got != "clear" {
+		t.Errorf("sent %q before the answer", got)
+	}
+	m.set(func() { m.fail = &bmc.Error{Command: "sel clear", Unknown: true, Err: errors.New("no answer")} })
+	_, err := w.do(id, node.ClearEvents{})
+	if err == nil || !strings.Contains(err.Error(), "outcome unknown, it is not sent again") {
+		t.Errorf("a lost answer gave %v", err)
+	}
+	w.wait(id, "its end", idle)
+	if got := m.sent(); got != "clear, clear" {
 		t.Errorf("sent %q", got)
 	}
 }

@@ -67,6 +67,8 @@ func (f *Fleet) abandoned(n *node.Node) bool {
 
 // reviewed goes on with what a former owner left open. What is not wanted leaves: see leave.
 func (a *nodeActor) reviewed(c actor.Context) {
+	a.orphan = false
+	a.reload(c)
 	if a.n == nil || a.guest || !a.f.cfg.Wanted(a.n) || !a.f.abandoned(a.n) || a.f.draining.Load() {
 		return
 	}

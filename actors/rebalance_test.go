@@ -176,3 +176,72 @@ func TestWhatComesBackBeginsAnew(t *testing.T) {
 		t.Errorf("it ended with %q under %s", n.PowerState, n.Owner.Name)
 	}
 }
+
+// leave writes an operation of another conductor, which is dead by then, into a node's record.
+func (w *world) leave(id string) {
+	w.t.Helper()
+	n := w.wait(id, "it is there", idle)
+	left := n.Clone()
+	left.Owner = node.Owner{Name: "c2", Incarnation: 9, Epoch: n.Owner.Epoch + 1}
+	left.Intent = &node.Intent{ID: "op", Verb: node.VerbPower, Target: node.PowerOn, Class: node.Repeat, Phase: "on", Owner: left.Owner}
+	left.TargetPowerState = node.PowerOn
+	key := persistence.Key{Kind: persistence.KindNode, ID: id}
+	if _, err := w.store.Commit(context.Background(), persistence.Tx{If: []persistence.Cond{{Key: key, Rev: n.Rev}}, Put: []persistence.Put{{Key: key, Value: left}}}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) goneOnWith(id string) {
+	w.t.Helper()
+	if n := w.wait(id, "the end of the operation", idle); n.PowerState != node.PowerOn || n.Owner.Name != "c1" {
+		w.t.Errorf("it ended with %q under %s", n.PowerState, n.Owner.Name)
+	}
+}
+
+// What a dead owner wrote last comes after the View that gave its node to us: it is gone on with all the same, and nobody has to
+// look at all nodes for that (S3).
+func TestTheLastWriteOfADeadOwnerIsGoneOnWith(t *testing.T) {
+	w := newWorld(t, brief(50*time.Millisecond))
+	id := w.create(nil)
+	w.leave(id)
+	w.goneOnWith(id)
+}
+
+// deafStore is a store whose first watch hears nothing and ends as one does whose time is over.
+type deafStore struct {
+	persistence.Store
+	over    chan struct{}
+	watches atomic.Int32
+}
+
+func (d *deafStore) Watch(ctx context.Context, from node.Rev) persistence.Watcher {
+	if d.watches.Add(1) > 1 {
+		return d.Store.Watch(ctx, from)
+	}
+	return &deafWatcher{d.over}
+}
+
+type deafWatcher struct{ over chan struct{} }
+
+func (w *deafWatcher) Next() ([]persistence.Change, error) {
+	<-w.over
+	return nil, context.DeadlineExceeded
+}
+
+func (*deafWatcher) Close() {}
+
+// A change that came while the watch was over, for the full look that is due every half minute, reaches its actor all the same:
+// else that would never hear of it (S3).
+func TestAChangeBetweenTwoWatchesIsHeard(t *testing.T) {
+	deaf := &deafStore{over: make(chan struct{})}
+	w := newWorld(t, func(c *Config) {
+		brief(50 * time.Millisecond)(c)
+		deaf.Store = c.Store
+		c.Store = deaf
+	})
+	until(t, "the first watch", func() bool { return deaf.watches.Load() == 1 })
+	id := w.create(nil)
+	w.leave(id)
+	close(deaf.over)
+	w.goneOnWith(id)
+}

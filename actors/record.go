@@ -4,6 +4,8 @@
 package actors
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"ferrite/node"
@@ -13,6 +15,11 @@ import (
 func (a *nodeActor) take(c actor.Context, n *node.Node) {
 	a.n = n
 	a.f.withdraw(a.uuid, n)
+	if a.fence != n.Fenced {
+		if a.fence = n.Fenced; a.fence != 0 { // no permit of before is younger than this moment
+			a.quiet = time.Now().Add(a.f.cfg.Policy.Valid + a.f.cfg.Policy.Valid/10)
+		}
+	}
 	if n.Intent != nil && n.Intent.Owner.Incarnation != a.f.cfg.Self.Incarnation {
 		a.effect = "" // what was begun here has ended with its permit: should the operation come back, it begins anew
 	}
@@ -29,9 +36,6 @@ func (a *nodeActor) reload(c actor.Context) {
 	n, ok := a.f.cfg.Store.Node(a.uuid)
 	switch {
 	case ok && (a.n == nil || n.Rev > a.n.Rev):
-		if i := n.Intent; (i == nil || i.ID != a.foreign) && n.Owner.Incarnation != a.f.cfg.Self.Incarnation {
-			a.foreign = "" // its owner has ended it
-		}
 		a.take(c, n)
 		a.stolen()
 	case !ok && a.n != nil && applied >= a.n.Rev:
@@ -45,9 +49,24 @@ func (a *nodeActor) changed(c actor.Context, m *changed) {
 	switch {
 	case a.n == nil || m.rev > a.n.Rev:
 		a.reload(c)
+		a.orphaned(c)
 	case m.n != nil && m.n.Rev == a.n.Rev:
 		a.n = m.n // what we know already: two copies of a record are one too many
 	}
+}
+
+// orphanAfter is how long a View may take to know of the owner that a record has come with.
+const orphanAfter = time.Second
+
+// orphaned sees to an operation that its owner left open with its last breath: the change came when the View had given us the
+// node already, and nothing else would look at it before the next full look (S3).
+func (a *nodeActor) orphaned(c actor.Context) {
+	if a.orphan || a.n == nil || a.n.Intent == nil || a.guest || !a.f.cfg.Wanted(a.n) || !a.f.abandoned(a.n) {
+		return
+	}
+	a.orphan = true
+	self, uuid, f := c.Self(), a.uuid, a.f
+	time.AfterFunc(orphanAfter, func() { f.post(uuid, self, &review{}) })
 }
 
 // resume runs the operation of a record whose effect was never started here, because the answer to its commit was lost;

@@ -260,6 +260,38 @@ func TestWhatFollowsALostResetWaitsForTheOldPermit(t *testing.T) { // S11, S12
 	})
 }
 
+// The wait is in the record: who owns the node next waits too, though the claim was another's, and the mark goes with a write
+// after it.
+func TestTheNextOwnerWaitsForTheOldPermitToo(t *testing.T) { // S11, S12
+	const valid = time.Second
+	brief := func(c *Config) { c.Policy.Valid = valid }
+	w := newWorld(t, nil)
+	id := w.create(func(n *node.Node) { n.DisablePowerOff = true })
+	w.m.set(func() { w.m.gate = make(chan struct{}) })
+	w.must(id, node.SetPower{Target: node.Rebooting})
+	w.end()
+	var sent time.Time
+	w.m.set(func() { w.m.gate, w.m.check = nil, func(*node.Node, bmc.Action) { sent = time.Now() } })
+	w.start(node.Owner{Name: "c2", Incarnation: 8}, brief)
+	n := w.wait(id, "the end of the reset", idle)
+	if n.Fenced != n.Owner.Epoch || n.Owner.Name != "c2" {
+		t.Errorf("the claim is of %+v, the mark names epoch %d", n.Owner, n.Fenced)
+	}
+	w.end() // before valid is over
+	began := time.Now()
+	w.start(node.Owner{Name: "c3", Incarnation: 9}, brief)
+	w.must(id, node.SetPower{Target: node.PowerOn})
+	n = w.wait(id, "power on", idle)
+	w.m.set(func() {
+		if held := sent.Sub(began); held < valid+valid/10 {
+			t.Errorf("commanded %s after the second takeover, wanted at least %s", held, valid+valid/10)
+		}
+	})
+	if n.Fenced != 0 {
+		t.Errorf("after the wait the mark still names epoch %d", n.Fenced)
+	}
+}
+
 func TestBrokenRulesTouchOneNodeOnly(t *testing.T) { // S13
 	w := newWorld(t, nil)
 	id := w.create(func(n *node.Node) { n.DriverInfo = map[string]any{"panic": true} })

@@ -57,6 +57,7 @@ type Env struct {
 	Meta   Meta
 	Policy Policy
 	Facts  Facts
+	Quiet  bool // every permit of before the claim that Node.Fenced names has ended (S11)
 }
 
 // derive makes the k-th further UUID (version 5) of this step.

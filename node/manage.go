@@ -13,6 +13,7 @@ const (
 	VerbResetBMC = "bmc_reset"
 	VerbRaw      = "send_raw"
 	VerbIdentify = "identify" // Timeout says for how long
+	VerbClearLog = "clear_events"
 )
 
 // Effects of these verbs.
@@ -20,6 +21,7 @@ const (
 	ResetBMC EffectKind = "reset bmc"
 	SendRaw  EffectKind = "send raw"
 	Light    EffectKind = "identify"
+	ClearLog EffectKind = "clear events"
 )
 
 type (
@@ -32,11 +34,14 @@ type (
 	// Identify is PUT x/nodes/NODE/identify: the machine's light is on for Span, out (0), or on for good (below 0). The
 	// reply (nil) comes when the BMC has answered.
 	Identify struct{ Span time.Duration }
+	// ClearEvents is DELETE x/nodes/NODE/events: the machine's event log is emptied. The reply (nil) comes when it is.
+	ClearEvents struct{}
 )
 
 // MsgName names the message.
-func (CallVendor) MsgName() string { return "CallVendor" }
-func (Identify) MsgName() string   { return "Identify" }
+func (CallVendor) MsgName() string  { return "CallVendor" }
+func (Identify) MsgName() string    { return "Identify" }
+func (ClearEvents) MsgName() string { return "ClearEvents" }
 
 // callVendor opens a vendor method. Both send what must never be sent twice (S12).
 func (s *step) callVendor(m CallVendor) (Decision, error) {
@@ -57,19 +62,37 @@ func (s *step) callVendor(m CallVendor) (Decision, error) {
 
 // identify opens a change of the machine's light.
 func (s *step) identify(m Identify) (Decision, error) {
-	op := m.MsgName()
-	if s.n.Interfaces["management"] != "ipmitool" {
-		return s.d, refuse(op, s.n, Unsupported, "Driver %s does not support identify (disabled or not implemented).", s.n.Driver)
-	}
-	if err := s.locked(op); err != nil {
+	if err := s.manageable(m.MsgName(), "identify"); err != nil {
 		return s.d, err
-	}
-	if r := s.env.Facts.ManagementInvalid; r != "" {
-		return s.d, refuse(op, s.n, Invalid, "%s", r)
 	}
 	s.open(Intent{Verb: VerbIdentify, Timeout: m.Span}, lightEffect("set", m.Span))
 	s.d.Wait = true
 	return s.commit()
+}
+
+// clearEvents opens the erasure of the machine's log. A second one could take away what was logged after the first, so it
+// is of class once (S12).
+func (s *step) clearEvents(m ClearEvents) (Decision, error) {
+	if err := s.manageable(m.MsgName(), "an event log"); err != nil {
+		return s.d, err
+	}
+	s.open(Intent{Verb: VerbClearLog}, Effect{Kind: ClearLog, Phase: "send", Class: Once})
+	s.d.Wait = true
+	return s.commit()
+}
+
+// manageable reports why an operation on the BMC cannot begin.
+func (s *step) manageable(op, feature string) error {
+	if s.n.Interfaces["management"] != "ipmitool" {
+		return refuse(op, s.n, Unsupported, "Driver %s does not support %s (disabled or not implemented).", s.n.Driver, feature)
+	}
+	if err := s.locked(op); err != nil {
+		return err
+	}
+	if r := s.env.Facts.ManagementInvalid; r != "" {
+		return refuse(op, s.n, Invalid, "%s", r)
+	}
+	return nil
 }
 
 func lightEffect(phase string, span time.Duration) Effect {
@@ -99,7 +122,7 @@ func (s *step) vendorDone(m Done) (Decision, error) {
 // aboutBMC reports whether a verb's operation has nothing to do with the node's provision state.
 func aboutBMC(verb string) bool {
 	switch verb {
-	case VerbBoot, VerbNMI, VerbIdentify, VerbResetBMC, VerbRaw, VerbConsole:
+	case VerbBoot, VerbNMI, VerbIdentify, VerbClearLog, VerbResetBMC, VerbRaw, VerbConsole:
 		return true
 	default:
 		return false

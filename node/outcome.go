@@ -13,7 +13,7 @@ func (s *step) done(m Done) (Decision, error) {
 	switch i.Verb {
 	case VerbPower:
 		return s.powerDone(m)
-	case VerbBoot, VerbNMI, VerbIdentify:
+	case VerbBoot, VerbNMI, VerbIdentify, VerbClearLog:
 		return s.managementDone(m)
 	case VerbConsole:
 		return s.consoleDone(m)

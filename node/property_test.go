@@ -161,7 +161,7 @@ func under(i *Intent) string {
 }
 
 // invisible are the fields that no client sees (P7).
-var invisible = []string{"Owner", "Intent", "SyncFails", "Outer", "UpdatedAt", "Rev", "Created", "ConsoleWanted", "Quarantined"}
+var invisible = []string{"Owner", "Intent", "SyncFails", "Outer", "UpdatedAt", "Rev", "Created", "ConsoleWanted", "Quarantined", "Fenced"}
 
 // checkOuter: Outer and updated_at move exactly when a client sees a difference (P7).
 func (l *life) checkOuter(t *rapid.T, m Msg, n *Node) {
@@ -251,6 +251,7 @@ var requests = func() []Msg {
 		CallVendor{Method: VerbResetBMC},
 		CallVendor{Method: VerbRaw, Raw: []byte{6, 1}},
 		Identify{Span: -1},
+		ClearEvents{},
 		Activated{},
 		SetMaintenance{On: true, Reason: "r"},
 		SetMaintenance{},

@@ -46,6 +46,8 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 		return s.callVendor(m)
 	case Identify:
 		return s.identify(m)
+	case ClearEvents:
+		return s.clearEvents(m)
 	case SetConsole:
 		return s.setConsole(m)
 	case SetTraits:
@@ -85,6 +87,7 @@ type step struct {
 // commit ends a step that writes the node: ownership, times and the outer counter follow from what changed.
 func (s *step) commit() (Decision, error) {
 	s.own()
+	s.fence()
 	if s.old == nil || outerChanged(s.old, s.n) {
 		s.n.Outer++
 		if s.old != nil {
@@ -107,6 +110,17 @@ func (s *step) own() {
 	}
 	if s.n.Intent != nil {
 		s.n.Intent.Owner = s.n.Owner
+	}
+}
+
+// fence marks a node whose operation another owner held: that one may only be paused, and what it was permitted good for a while.
+// The mark is in the record because who has made it may be gone before that while is over: nobody sends a command earlier (S11).
+func (s *step) fence() {
+	switch {
+	case s.old != nil && s.old.Intent != nil && s.old.Intent.Verb != VerbVerify && !s.mine(s.old.Intent.Owner):
+		s.n.Fenced = s.n.Owner.Epoch
+	case s.env.Quiet:
+		s.n.Fenced = 0
 	}
 }
 

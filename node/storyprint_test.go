@@ -134,7 +134,7 @@ func effect(e Effect) string {
 		text += fmt.Sprintf(", %s.%s", e.Step.Interface, e.Step.Step)
 	case SetBoot:
 		text += fmt.Sprintf(", %s persistent=%v", e.Device, e.Persist)
-	case Verify, SendNMI, HoldOff, ResetBMC, SendRaw, Light, None:
+	case Verify, SendNMI, HoldOff, ResetBMC, SendRaw, Light, ClearLog, None:
 	}
 	if e.Class != Repeat {
 		text += ", " + string(e.Class)
