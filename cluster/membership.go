@@ -242,8 +242,9 @@ func (m *Membership) Others() bool {
 func (m *Membership) saw(n *memberlist.Node, there bool) {
 	var x Member
 	if there {
-		if err := json.Unmarshal(n.Meta, &x); err != nil || x.Name != n.Name {
-			m.cfg.Logger.Warn("a member says nothing that this version understands, it is left out", "member", n.Name, "address", n.Address())
+		var err error
+		if x, err = decode(n.Meta, n.Name); err != nil {
+			m.cfg.Logger.Warn("a member says nothing that this version understands, it is left out", "member", n.Name, "address", n.Address(), "err", err)
 			there = false
 		}
 		x.Gossip = n.Address()
@@ -277,6 +278,18 @@ func encode(x Member) ([]byte, error) {
 		return nil, fmt.Errorf("name, group and addresses of %s take %d bytes together: gossip carries %d", x.Name, len(b), memberlist.MetaMaxSize)
 	}
 	return b, nil
+}
+
+// decode reads what the member of that name says of itself.
+func decode(meta []byte, name string) (Member, error) {
+	var x Member
+	if err := json.Unmarshal(meta, &x); err != nil {
+		return Member{}, err
+	}
+	if x.Name != name {
+		return Member{}, fmt.Errorf("wanted the words of %q, found those of %q", name, x.Name)
+	}
+	return x, nil
 }
 
 // events hears of members. Its methods run under memberlist's lock: they copy what they need and ask nothing back.

@@ -4,7 +4,6 @@
 package httpapi
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
@@ -67,7 +66,7 @@ func (h *htpasswd) usable() error {
 	}
 	h.loadLocked()
 	if len(h.users) == 0 {
-		return fmt.Errorf("htpasswd_file %s: found no user, wanted lines of user:bcrypt hash, as \"htpasswd -B\" writes them", h.file)
+		return fmt.Errorf("htpasswd_file %s: found no user, wanted lines of user:bcrypt hash with a cost of 4 to 17, as \"htpasswd -B\" writes them", h.file)
 	}
 	return nil
 }
@@ -82,23 +81,33 @@ func (h *htpasswd) loadLocked() {
 	if h.users != nil && info.ModTime().Equal(h.stamp) && info.Size() == h.size {
 		return
 	}
-	h.users, h.good, h.cost = map[string][]byte{}, map[[32]byte]struct{}{}, bcrypt.MinCost
+	h.users, h.good = map[string][]byte{}, map[[32]byte]struct{}{}
 	h.stamp, h.size = info.ModTime(), info.Size()
 	data, err := os.ReadFile(h.file)
 	if err != nil {
 		h.users = nil
 		return
 	}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		user, hash, ok := strings.Cut(strings.TrimSpace(lines.Text()), ":")
-		if ok && user != "" && (strings.HasPrefix(hash, "$2y$") || strings.HasPrefix(hash, "$2a$") || strings.HasPrefix(hash, "$2b$")) {
-			h.users[user] = []byte(hash)
-			if cost, err := bcrypt.Cost([]byte(hash)); err == nil {
-				h.cost = max(h.cost, cost)
-			}
+	h.users, h.cost = readUsers(data)
+}
+
+// maxCost is what "htpasswd -B" offers at most: five seconds a sign-in. Beyond it one password would take a core for hours.
+const maxCost = 17
+
+// readUsers takes the users out of a file's lines, and the highest cost of their hashes. Other lines are passed over: they
+// let nobody in.
+func readUsers(data []byte) (users map[string][]byte, cost int) {
+	users, cost = map[string][]byte{}, bcrypt.MinCost
+	for line := range bytes.Lines(data) {
+		user, hash, ok := strings.Cut(string(bytes.TrimSpace(line)), ":")
+		if !ok || user == "" || !strings.HasPrefix(hash, "$2y$") && !strings.HasPrefix(hash, "$2a$") && !strings.HasPrefix(hash, "$2b$") {
+			continue
+		}
+		if c, err := bcrypt.Cost([]byte(hash)); err == nil && c <= maxCost {
+			users[user], cost = []byte(hash), max(cost, c)
 		}
 	}
+	return users, cost
 }
 
 // from is check for a request of an address. wait > 0: too many wrong passwords came from there, and this one was not
