@@ -37,6 +37,8 @@ type Manager interface {
 	ResetBMC(ctx context.Context, n *node.Node, cold bool, p Permit) error
 	// Identify lights the machine's identify light for a while (255 s at most), puts it out (0), or on for good (below 0).
 	Identify(ctx context.Context, n *node.Node, span time.Duration, p Permit) error
+	// ClearEvents empties the machine's event log and returns when it is empty. It is of class Once.
+	ClearEvents(ctx context.Context, n *node.Node, p Permit) error
 	// SendRaw sends a request of the caller's: network function, command, data. It is of class Once.
 	SendRaw(ctx context.Context, n *node.Node, request []byte, p Permit) ([]byte, error)
 }

@@ -50,6 +50,7 @@ var messages = func() map[string]reflect.Type {
 		node.Identify{},
 		node.GetSensors{},
 		node.GetEvents{},
+		node.ClearEvents{},
 		node.SetConsole{},
 		node.SetTraits{},
 		node.SetRaidConfig{},

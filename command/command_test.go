@@ -30,6 +30,7 @@ func TestRequestsComeBackAsSent(t *testing.T) {
 		node.SetProvision{Verb: "clean", CleanSteps: []node.StepSpec{{Interface: "deploy", Step: "erase", Args: map[string]any{"n": 1.0}}}},
 		node.CallVendor{Method: "send_raw", Raw: []byte{6, 1}},
 		node.Identify{Span: -1},
+		node.ClearEvents{},
 		node.GetEvents{Limit: 7},
 		node.GetBootDevice{},
 		inventory.CreatePort{Port: &inventory.Port{UUID: "p", Extra: extra}},

@@ -43,6 +43,8 @@ func asked(m node.Msg) []any {
 		return []any{"action", m.Method, "cold", m.Cold, "raw_bytes", len(m.Raw)}
 	case node.Identify:
 		return []any{"action", "identify", "for", m.Span.String()}
+	case node.ClearEvents:
+		return []any{"action", "clear events"}
 	case node.UpdateNode:
 		return []any{"action", "update", "fields", strings.Join(m.Changed, ",")}
 	case node.Release: // it tells more itself

@@ -213,6 +213,14 @@ func showEvents(r *request) error {
 	return nil
 }
 
+// clearEvents is DELETE /v1/x/nodes/{node}/events: the log is empty when it is answered.
+func clearEvents(r *request) error {
+	if err := r.allow(); err != nil {
+		return err
+	}
+	return r.changed(node.ClearEvents{})
+}
+
 func appendEvent(b []byte, e node.Event) []byte {
 	b = wire.AppendValue(append(b, `{"id":`...), int(e.ID))
 	b = wire.AppendTime(append(b, `,"time":`...), e.Time)

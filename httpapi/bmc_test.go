@@ -93,6 +93,24 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+func TestClearEvents(t *testing.T) {
+	w := newWorld(t)
+	w.want(201, "POST", "/v1/nodes", `{"name":"m1","driver":"ipmi"}`)
+	w.want(201, "POST", "/v1/nodes", `{"name":"m2","driver":"fake-hardware"}`)
+	w.owner.asked = nil
+	w.want(204, "DELETE", "/v1/x/nodes/m1/events", ``)
+	if want := []node.Msg{node.ClearEvents{}}; !reflect.DeepEqual(w.owner.asked, want) {
+		t.Errorf("asked %+v: wanted %+v", w.owner.asked, want)
+	}
+	if text := w.audit.String(); !strings.Contains(text, `"action":"clear events"`) {
+		t.Errorf("the audit does not tell it:\n%s", text)
+	}
+	w.want(400, "DELETE", "/v1/x/nodes/m1/events?limit=1", ``)
+	if a := w.want(400, "DELETE", "/v1/x/nodes/m2/events", ``); !strings.Contains(a.text, "event log") {
+		t.Errorf("a fake node is refused with %s", a.text)
+	}
+}
+
 func TestSensorsAndEvents(t *testing.T) {
 	w := newWorld(t)
 	w.want(201, "POST", "/v1/nodes", `{"name":"m1","driver":"ipmi"}`)

@@ -106,6 +106,7 @@ func routes() []route {
 		{method: post, path: "/x/nodes/{node}/release", handle: releaseNode, rank: command},
 		{method: get, path: "/x/nodes/{node}/sensors", handle: showSensors},
 		{method: get, path: "/x/nodes/{node}/events", handle: showEvents},
+		{method: del, path: "/x/nodes/{node}/events", handle: clearEvents, rank: command},
 		{method: put, path: "/x/nodes/{node}/identify", handle: identifyNode, rank: command},
 		{method: get, path: "/x/backup", handle: writeBackup, rank: bulk},
 		{method: get, path: "/x/summary", handle: summarize, rank: bulk},

@@ -76,9 +76,10 @@ func (b *BMC) message(s *session, from netip.AddrPort, m, out []byte) int {
 	return end + 1
 }
 
-// mutating are the commands that must not be done twice when they are sent again: chassis control, boot options, resets.
+// mutating are the commands that must not be done twice when they are sent again: chassis control, boot options, resets,
+// the erasure of the event log.
 func mutating(netfn, cmd byte) bool {
-	return netfn == chassis && (cmd == 2 || cmd == 8) || netfn == app && (cmd == 2 || cmd == 3)
+	return netfn == chassis && (cmd == 2 || cmd == 8) || netfn == app && (cmd == 2 || cmd == 3) || netfn == storage && cmd == 0x47
 }
 
 // repeatWithin is how long a request with the same rqSeq and content counts as sent again: rqSeq has only 64 values.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,6 +51,7 @@ type change struct {
 	RefusePower *bool   `json:"refuse_power"`
 	LoseReplies *bool   `json:"lose_replies"`
 	Password    *string `json:"password"`
+	Event       *string `json:"event"` // a system event for the log, see parseLogged
 	Fault       *Fault  `json:"fault"`
 }
 
@@ -133,15 +135,19 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&c); err != nil {
-		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power, lose_replies, password or fault: %w", err)
+		return fmt.Errorf("wanted a JSON object with power, dead, latency, refuse_power, lose_replies, password, event or fault: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("wanted one JSON object with power, dead, latency, refuse_power, lose_replies, password or fault, found more behind it")
+		return errors.New("wanted one JSON object with power, dead, latency, refuse_power, lose_replies, password, event or fault, found more behind it")
 	}
 	if c.Fault != nil {
 		if err := c.Fault.valid(); err != nil {
 			return err
 		}
+	}
+	event, err := parseLogged(c.Event)
+	if err != nil {
+		return err
 	}
 	if c.Password != nil && len(*c.Password) > 20 {
 		return fmt.Errorf("password has %d bytes: IPMI allows 20", len(*c.Password))
@@ -174,7 +180,23 @@ func (b *BMC) change(w http.ResponseWriter, r *http.Request) error {
 	if c.LoseReplies != nil {
 		b.SetLoseReplies(*c.LoseReplies)
 	}
+	if c.Event != nil {
+		b.LogEvent(0x02, event)
+	}
 	return nil
+}
+
+// parseLogged reads a system event: time (4 bytes, 0 = now), who logged it (2), event format, kind and number of the
+// sensor, direction and event type, three bytes of data (IPMI 32.1).
+func parseLogged(text *string) (out [13]byte, err error) {
+	if text == nil {
+		return out, nil
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(*text, " ", ""))
+	if err != nil || len(b) != len(out) {
+		return out, fmt.Errorf("event is %q: wanted 13 bytes in hex, like \"00000000 2000 04 01 05 01 593c2f\"", *text)
+	}
+	return [13]byte(b), nil
 }
 
 func reply(w http.ResponseWriter, code int, doc any) {

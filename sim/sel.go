@@ -45,8 +45,10 @@ func (b *BMC) selCommand(s *session, cmd byte, d, out []byte) (byte, int) {
 			return ccReservation, 0
 		case d[5] == 0xaa:
 			b.sel = nil
+			out[0] = 0 // under way: who asks for the state learns that it is done
+			return ok, 1
 		}
-		out[0] = 1 // erasure completed
+		out[0] = 1
 		return ok, 1
 	case 0x48: // Get SEL Time
 		le.PutUint32(out, uint32(time.Now().Unix())) //nolint:gosec // until 2106

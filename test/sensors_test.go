@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -86,6 +87,26 @@ func TestSensorsAreCollected(t *testing.T) {
 	}
 	if code, log := s.call("GET", "/v1/x/nodes/m1/events", nil); code != 200 || len(log["events"].([]any)) != 0 {
 		t.Errorf("GET events: %d %v", code, log)
+	}
+	node := func(args ...string) string {
+		out, err := exec.Command(binary, append([]string{"node", "--api", s.api}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Errorf("ferrite node %v: %v", args, err)
+		}
+		return string(out)
+	}
+	f.put(0, map[string]any{"event": "00000000 2000 04 01 05 01 593c2f"})
+	if out := node("events", "m1"); !strings.Contains(out, "Inlet Temp (0x5)  Upper Critical - going high  593c2f") {
+		t.Errorf("ferrite node events: %s", out)
+	}
+	if out := node("sel", "m1", "--clear"); out != "events cleared: m1\n" || f.named(0, "clear sel") == 0 {
+		t.Errorf("ferrite node sel --clear: %s", out)
+	}
+	if out := node("sel", "m1", "-o", "json"); out != "[]\n" {
+		t.Errorf("after that there is %s", out)
+	}
+	if out := node("sensors", "m1", "--alarms"); !strings.Contains(out, "Fan1B (0x31)  Fan   360 RPM  Lower Critical") {
+		t.Errorf("ferrite node sensors --alarms: %s", out)
 	}
 }
 

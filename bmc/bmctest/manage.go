@@ -60,6 +60,7 @@ func manages(t *testing.T, h Harness) {
 	for name, command := range map[string]func(context.Context, *node.Node, bmc.Permit) error{
 		"reset": func(ctx context.Context, n *node.Node, p bmc.Permit) error { return m.ResetBMC(ctx, n, true, p) },
 		"light": func(ctx context.Context, n *node.Node, p bmc.Permit) error { return m.Identify(ctx, n, 0, p) },
+		"clear": func(ctx context.Context, n *node.Node, p bmc.Permit) error { return m.ClearEvents(ctx, n, p) },
 		"raw": func(ctx context.Context, n *node.Node, p bmc.Permit) error {
 			_, err := m.SendRaw(ctx, n, []byte{6, 1}, p)
 			return err

@@ -169,6 +169,12 @@ func TestOpenIPMI(t *testing.T) {
 		if err != nil || len(events) != 2 || events[0].Sensor != "Inlet Temp (0x5)" || events[0].Text != "Upper Critical - going high" || events[1].Record != 0xe1 || len(events[1].Data) != 13 {
 			t.Errorf("the log is %+v, %v: wanted an event of the inlet and one of the maker's", events, err)
 		}
+		if err := d.Manager.ClearEvents(t.Context(), n, bmctest.Permit{}); err != nil {
+			t.Errorf("clear: %v", err)
+		}
+		if events, err := d.Events.Events(t.Context(), n, 0); err != nil || len(events) != 0 {
+			t.Errorf("after that it is %+v, %v: wanted nothing", events, err)
+		}
 	})
 	t.Run("persistent boot device", func(t *testing.T) {
 		o, e, n := start(t)

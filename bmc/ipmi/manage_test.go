@@ -101,6 +101,55 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
+// meddler is a permit during whose check an event is logged, as often as times says.
+type meddler struct {
+	bmctest.Permit
+	b     *sim.BMC
+	times int
+}
+
+func (m *meddler) OK(context.Context) error {
+	if m.times > 0 {
+		m.times--
+		m.b.LogEvent(systemKind, [13]byte{})
+	}
+	return nil
+}
+
+// TestClearEvents: the log is empty when it returns; what is logged while it is asked for makes it begin anew, some times;
+// it needs a permit and is not sent again when its answer is lost (S10, S12).
+func TestClearEvents(t *testing.T) {
+	f, e := fleet(t, nil), engine(t, quick())
+	d := e.Driver()
+	for i, x := range []struct{ times, left, clears int }{{0, 0, 2}, {2, 0, 4}, {99, 6, eraseTries}} { // 2: erase, and look
+		b, n := f.BMC(i), at(f.Addr(i))
+		b.LogEvent(systemKind, [13]byte{})
+		b.LogEvent(0xe1, [13]byte{})
+		err := d.Manager.ClearEvents(t.Context(), n, &meddler{b: b, times: x.times})
+		if (err == nil) != (x.left == 0) || err != nil && !strings.Contains(err.Error(), "reservation canceled") {
+			t.Errorf("with %d events meanwhile: %v", x.times, err)
+		}
+		if all, err := d.Events.Events(t.Context(), n, 0); err != nil || len(all) != x.left {
+			t.Errorf("with %d events meanwhile there are %d left, %v: wanted %d", x.times, len(all), err, x.left)
+		}
+		if got := count(b, "clear sel"); got != x.clears {
+			t.Errorf("with %d events meanwhile it was sent %d times: wanted %d", x.times, got, x.clears)
+		}
+	}
+	b, n := f.BMC(3), at(f.Addr(3))
+	b.LogEvent(systemKind, [13]byte{})
+	for _, p := range []bmc.Permit{nil, bmctest.Permit{Dead: true}, bmctest.Permit{Refuse: bmc.ErrPermit}} {
+		if err := d.Manager.ClearEvents(t.Context(), n, p); !errors.Is(err, bmc.ErrPermit) || count(b, "clear sel") != 0 {
+			t.Errorf("under the permit %+v: %v, sent %d times", p, err, count(b, "clear sel"))
+		}
+	}
+	b.SetLoseReplies(true)
+	err := d.Manager.ClearEvents(t.Context(), n, bmctest.Permit{})
+	if x := new(bmc.Error); !asBMC(err, &x) || !x.Unknown || count(b, "clear sel") != 1 {
+		t.Errorf("a lost answer gave %v after %d tries: wanted one, and an error that says the outcome is unknown", err, count(b, "clear sel"))
+	}
+}
+
 func TestRaw(t *testing.T) {
 	f, e := fleet(t, nil), engine(t, quick())
 	n, m := at(f.Addr(0)), e.Driver().Manager

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	cmdSELInfo  = 0x40
-	cmdSELEntry = 0x43
+	cmdSELInfo    = 0x40
+	cmdSELReserve = 0x42
+	cmdSELEntry   = 0x43
+	cmdSELClear   = 0x47
 
 	selEntry   = 16       // bytes of an entry
 	maxEvents  = 16 << 10 // entries read of one log; the largest hold some 4000
@@ -91,6 +93,52 @@ func readEvents(ask asker, limit int) ([][selEntry]byte, error) {
 		id = binary.LittleEndian.Uint16(d)
 	}
 	return out, nil
+}
+
+// How long the BMC may take to erase its log, how often it is asked, and how often a new event may come in between.
+const (
+	eraseTime  = 30 * time.Second
+	eraseLook  = 200 * time.Millisecond
+	eraseTries = 4
+)
+
+// ClearEvents reserves the log, so that an event which comes meanwhile is not lost unseen, has it erased and waits until
+// that is done (IPMI v2.0, sections 31.4 and 31.9).
+func (d driver) ClearEvents(ctx context.Context, n *node.Node, p bmc.Permit) error {
+	const name = "sel clear"
+	send := func(c *call, cmd byte, data ...byte) ([]byte, error) {
+		c.priv = privOperator
+		return d.send(ctx, n, name, c, Raw{netStorage, cmd, data})
+	}
+	for try := 1; ; try++ {
+		id, err := send(&call{}, cmdSELReserve)
+		switch {
+		case refusedWith(err, 0xc1): // then none is asked for
+			id = []byte{0, 0}
+		case err != nil:
+			return err
+		case len(id) < 2:
+			return &bmc.Error{Command: name, Err: fmt.Errorf("%w: Reserve SEL has %d bytes: wanted 2", errNonsense, len(id))}
+		}
+		state, err := send(&call{mutating: true, once: true, permit: p}, cmdSELClear, id[0], id[1], 'C', 'L', 'R', 0xaa)
+		if refusedWith(err, 0xc5) && try < eraseTries { // an event came: nothing was erased
+			continue
+		}
+		for end := time.Now().Add(eraseTime); err == nil && len(state) > 0 && state[0]&0xf == 0; {
+			select {
+			case <-ctx.Done():
+				return &bmc.Error{Command: name, Unknown: true, Err: ctx.Err()}
+			case <-time.After(eraseLook):
+			}
+			if time.Now().After(end) {
+				return &bmc.Error{Command: name, Unknown: true, Err: fmt.Errorf("it still erases its log after %s", eraseTime)}
+			}
+			if state, err = send(&call{}, cmdSELClear, id[0], id[1], 'C', 'L', 'R', 0); refusedWith(err, 0xc5) {
+				return nil // it is in use again
+			}
+		}
+		return err
+	}
 }
 
 // parseEvent reads an entry (IPMI v2.0, section 32). names are the sensors that are known.

@@ -47,7 +47,8 @@ func newNode() *cobra.Command {
 		"  ferrite node list --fold\n"+
 			"  ferrite node power on 'r[01-10]n[01-20]' --wait\n"+
 			"  ferrite node show r07n09",
-		newNodeList(a), newNodeShow(a), newNodePower(a), newNodeProvision(a), newNodeMaintenance(a), newNodeRelease(a))
+		newNodeList(a), newNodeShow(a), newNodePower(a), newNodeProvision(a), newNodeMaintenance(a), newNodeRelease(a),
+		newNodeSensors(a), newNodeEvents(a), newNodeIdentify(a), newNodeBootDevice(a), newNodeResetBMC(a))
 	a.bind(c.PersistentFlags())
 	return c
 }

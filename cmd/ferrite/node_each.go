@@ -32,8 +32,13 @@ type many struct {
 }
 
 func (m *many) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&m.wait, "wait", false, "wait until it is done, not only until it is accepted")
+	m.plainFlags(c)
+}
+
+// plainFlags are those of commands that have nothing to wait for.
+func (m *many) plainFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.BoolVar(&m.wait, "wait", false, "wait until it is done, not only until it is accepted")
 	f.StringVarP(&m.output, "output", "o", "table", "table, json or yaml; the latter two tell of each node")
 	f.DurationVar(&m.timeout, "timeout", 5*time.Minute, "longest time for each node, 0 = no limit; the conductor goes on after it")
 	f.IntVar(&m.fanout, "fanout", 64, "how many nodes at once")
