@@ -6,10 +6,12 @@ package conductor
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"regexp"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.yaml.in/yaml/v3"
 )
 
 // What alarms and the dashboard ask for must be what /metrics says.
@@ -39,5 +41,54 @@ func TestAlarmsAndDashboardKnowTheMetrics(t *testing.T) {
 		if file[len(file)-5:] == ".json" && !json.Valid(b) {
 			t.Errorf("%s is no JSON", file)
 		}
+	}
+}
+
+// TestEveryAlarmIsTried: the rules' own tests let each alarm be silent and let it fire; promtool runs them where it is
+// installed.
+func TestEveryAlarmIsTried(t *testing.T) {
+	read := func(file string, into any) {
+		t.Helper()
+		b, err := os.ReadFile("../packaging/prometheus/" + file)
+		if err == nil {
+			err = yaml.Unmarshal(b, into)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	var rules struct{ Groups []struct{ Rules []struct{ Alert string } } }
+	var trials struct {
+		Tests []struct {
+			Rules []struct {
+				Alarm string `yaml:"alertname"`
+				Fires []any  `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	read("alerts.yaml", &rules)
+	read("alerts_test.yaml", &trials)
+	fires, silent := map[string]bool{}, map[string]bool{}
+	for _, group := range trials.Tests {
+		for _, r := range group.Rules {
+			map[bool]map[string]bool{true: fires, false: silent}[len(r.Fires) > 0][r.Alarm] = true
+		}
+	}
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			if !fires[r.Alert] || !silent[r.Alert] {
+				t.Errorf("%s: fires in a test %t, is silent in one %t; wanted both", r.Alert, fires[r.Alert], silent[r.Alert])
+			}
+		}
+	}
+	if len(rules.Groups) == 0 || len(rules.Groups[0].Rules) < 10 {
+		t.Errorf("found %+v", rules)
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("SKIPPED: the rules themselves are run by promtool (apt-get install prometheus)")
+	}
+	if out, err := exec.Command(promtool, "test", "rules", "../packaging/prometheus/alerts_test.yaml").CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
