@@ -19,14 +19,14 @@ import (
 type size struct {
 	conductors, machines, registers int
 	disk                            string        // of each
-	acts                            int           // at least so many faults, and each kind once
+	acts                            int           // at least so many faults
 	least                           time.Duration // and for so long
 	pause                           time.Duration // longest pause, outage or partition
 }
 
 func sizes() []size {
 	if os.Getenv("FERRITE_LONG") == "" {
-		return []size{{conductors: 3, machines: 200, registers: 4, disk: "1G", pause: 4 * time.Second}}
+		return []size{{conductors: 3, machines: 200, registers: 4, disk: "1G", acts: len(blows), pause: 4 * time.Second}}
 	}
 	return []size{
 		{conductors: 3, machines: 2000, registers: 8, disk: "4G", acts: 30, least: 10 * time.Minute, pause: 20 * time.Second},

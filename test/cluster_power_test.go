@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -274,7 +275,7 @@ func (o *operators) check(told func(string)) {
 	var open []string
 	listed := 0
 	t.Cleanup(func() { o.explain(open, listed) })
-	until(t, "all operations to close", func() bool {
+	untilLong(t, "all operations to close", func() bool {
 		open = open[:0]
 		nodes := o.nodes("")
 		for _, n := range nodes {
@@ -307,7 +308,7 @@ func (o *operators) check(told func(string)) {
 	for _, m := range o.all {
 		polls[m.i], _ = o.farm.get(m.i)["polls"].(float64)
 	}
-	until(t, "power sync to look at every machine", func() bool {
+	untilLong(t, "power sync to look at every machine", func() bool {
 		for _, m := range o.all {
 			if now, _ := o.farm.get(m.i)["polls"].(float64); now <= polls[m.i] {
 				return false
@@ -329,6 +330,17 @@ func (o *operators) check(told func(string)) {
 	t.Logf("%d power commands, %d of unknown outcome", o.ops, o.unknown)
 	for _, w := range o.wrong {
 		t.Error(w)
+	}
+}
+
+// untilLong has the patience that a BMC takes whose sessions are all those of dead processes: they end after a minute, and what
+// waits for one of them may have waited for an old permit before, and waits as long as a command is tried.
+func untilLong(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(3 * patience); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %s in vain for: %s", 3*patience, what)
+		}
 	}
 }
 

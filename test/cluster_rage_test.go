@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -116,13 +118,17 @@ var blows = []blow{
 // rage harms until there was enough of it; in between all is well for a moment, or not quite.
 func (n *nemesis) rage() {
 	var can []blow
+	only := os.Getenv("NEMESIS_ONLY") // kinds by name, with commas between: to look for one cause
 	for _, b := range blows {
-		if b.lacks(n) == "" {
+		if b.lacks(n) == "" && (only == "" || slices.Contains(strings.Split(only, ","), b.name)) {
 			can = append(can, b)
 		}
 	}
+	if len(can) == 0 {
+		n.t.Fatalf("NEMESIS_ONLY=%s: nothing of it can be done here", only)
+	}
 	end := time.Now().Add(n.size.least)
-	for i := 0; i < max(n.size.acts, len(can)) || time.Now().Before(end); i++ {
+	for i := 0; i < n.size.acts || time.Now().Before(end); i++ {
 		b := can[i%len(can)]
 		if i >= len(can) {
 			b = can[n.rnd.IntN(len(can))]
@@ -159,11 +165,18 @@ func (n *nemesis) alive() {
 		if s.runs() {
 			continue
 		}
-		if !n.full[s] {
+		if n.full[s] {
+			n.t.Logf("%s ended without a byte of room: %s", s.name(), lastLine(s.p.out.String()))
+		} else {
 			n.t.Errorf("%s ended by itself:\n%s", s.name(), s.p.out)
 		}
 		s.launch()
 	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }
 
 // blackout is what the loss of power does: no disk gets another byte, and no process lives on.
