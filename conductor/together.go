@@ -143,9 +143,15 @@ func (c *Conductor) handOver(ctx context.Context) {
 			break
 		}
 	}
-	if s, ok := c.store.(*persistence.Raft); ok {
-		if err := s.Yield(); err != nil {
-			c.log.Debug("no other conductor leads the log yet", "error", err)
-		}
+	s, ok := c.store.(*persistence.Raft)
+	if !ok {
+		return
+	}
+	hand := s.HandOver
+	if !slices.ContainsFunc(c.membership.View().Members, func(m cluster.Member) bool { return m.Name != c.cfg.Name && !m.Draining }) {
+		hand = func(context.Context) error { return s.Yield() } // who ends too takes no vote
+	}
+	if err := hand(ctx); err != nil {
+		c.log.Info("no other conductor leads the log yet", "error", err)
 	}
 }

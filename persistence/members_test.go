@@ -288,6 +288,32 @@ func TestTwoMembersHaveOneVoter(t *testing.T) { // L5
 	c.commit(c1, putSetting("a", "1", 0)) // the voter alone is a quorum
 }
 
+// The only voter that ends gives its vote away, so that the other one goes on; it comes back without one, and may get it again.
+func TestTheOnlyVoterGivesItsVoteAway(t *testing.T) { // L5
+	c := newCrowd(t)
+	c1, c2 := c.join("c1", true), c.join("c2", false)
+	c.voters("c1")
+	rev := c.commit(c1, putSetting("a", "0", 0))
+	for i, pair := range [][2]string{{"c1", "c2"}, {"c2", "c1"}} {
+		from, to := c1, c2
+		if i == 1 {
+			from, to = c2, c1
+		}
+		if err := from.HandOver(t.Context()); err != nil {
+			t.Fatalf("%v\n%s", err, c.logs)
+		}
+		c.leave(pair[0])
+		rev = c.commit(to, putSetting("a", pair[1], rev))
+		c.voters(pair[1])
+		back := c.join(pair[0], false)
+		if i == 0 {
+			c1 = back
+		}
+		c.voters(pair[1])
+		c.eventually("the one that is back has what was written without it", func() bool { return settingOf(back, "a") == pair[1] })
+	}
+}
+
 // With four members a dead voter's place is taken; one whose folder was lost comes back as a newcomer.
 func TestADeadVoterIsReplaced(t *testing.T) {
 	c := newCrowd(t)

@@ -179,7 +179,7 @@ func (s *Raft) care(ctx context.Context) {
 			clear(away)
 			continue
 		}
-		if i%3 == 0 {
+		if i%3 == 0 && !s.handing.Load() {
 			s.tend(ctx, away, refused)
 		}
 	}

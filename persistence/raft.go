@@ -53,6 +53,7 @@ type Raft struct {
 	minFree    uint64                    // watermark of the disk in bytes
 	diskFree   atomic.Uint64             // bytes, as last seen
 	low        atomic.Bool               // the disk is below its watermark
+	handing    atomic.Bool               // the only vote is being given away
 	life       context.Context
 	end        context.CancelFunc
 	background sync.WaitGroup
