@@ -57,7 +57,9 @@ func TestEveryAlarmIsTried(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 	}
-	var rules struct{ Groups []struct{ Rules []struct{ Alert string } } }
+	var rules struct {
+		Groups []struct{ Rules []struct{ Alert string } }
+	}
 	var trials struct {
 		Tests []struct {
 			Rules []struct {
