@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,6 +89,7 @@ type peer struct {
 // the caller's deadline or when the caller gives up.
 func NewRouter(t Transport, serve func(ctx context.Context, body []byte) []byte) *Router {
 	r := &Router{t: t, serve: serve, slots: make(chan struct{}, maxServing), calls: map[uint64]*outgoing{}, serving: map[origin]context.CancelFunc{}, peers: map[string]*peer{}}
+	r.next = rand.Uint64() //nolint:gosec // tells the calls of this life from those of the one before at the same address: their answers may still come
 	r.life, r.end = context.WithCancel(context.Background())
 	t.Handle(r.packet)
 	return r

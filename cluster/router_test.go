@@ -243,3 +243,37 @@ func FuzzPacket(f *testing.F) {
 		_ = r.Close()
 	})
 }
+
+// Who was killed and is back at its address does not take the answer to a call of its former life for one to its own: the
+// client of the new one would be told that something was done which was not.
+func TestAnAnswerOfTheFormerLifeIsNobodys(t *testing.T) { // S6
+	synctest.Test(t, func(t *testing.T) {
+		n, held := NewNetwork(), make(chan struct{})
+		routers(t, n, func(_ context.Context, body []byte) []byte {
+			<-held
+			return body
+		}, "b")
+		first, err := n.Listen("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		killed := NewRouter(first, echo)
+		go func() { _, _ = killed.Call(t.Context(), "b", []byte("old")) }()
+		synctest.Wait()
+		n.Cut("a", "b", true) // its last words are not heard, nor is what it asks when it is back
+		if err := killed.Close(); err != nil {
+			t.Fatal(err)
+		}
+		back := routers(t, n, echo, "a")[0]
+		ended := make(chan string, 1)
+		go func() {
+			b, err := back.Call(t.Context(), "b", []byte("new"))
+			ended <- fmt.Sprint(string(b), err)
+		}()
+		synctest.Wait()
+		close(held)
+		if got := <-ended; got != ErrLost.Error() {
+			t.Errorf("a call that never arrived is answered with %q, wanted that its outcome is not known", got)
+		}
+	})
+}
