@@ -68,6 +68,9 @@ func (s *sensors) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	out := bufio.NewWriter(w)
 	defer func() { _ = out.Flush() }()
+	if s.cfg.Conductor {
+		s.writeFigures(out)
+	}
 	head := func(name, help string) { _, _ = fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name) }
 	if len(nodes) > 0 {
 		head(payloadTime, "Timestamp of the last received payload")

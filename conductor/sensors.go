@@ -23,13 +23,14 @@ type SensorData struct {
 	Wait       time.Duration // how long a round may take; those that it did not reach come first in the next; 0 = no limit
 	Undeployed bool          // enable_for_undeployed_nodes: not only nodes in state active
 	Nodes      bool          // enable_for_nodes
+	Conductor  bool          // enable_for_conductor: figures of the conductor itself
 	Types      []string      // data_types; ALL = every one
 	Topics     []string      // of the messages; none = "notifications"
 }
 
 // DefaultSensorData is Ironic's.
 func DefaultSensorData() SensorData {
-	return SensorData{Interval: 600 * time.Second, Workers: 4, Wait: 300 * time.Second, Nodes: true, Types: []string{"ALL"}, Topics: []string{notify.DefaultSensorTopic}}
+	return SensorData{Interval: 600 * time.Second, Workers: 4, Wait: 300 * time.Second, Nodes: true, Conductor: true, Types: []string{"ALL"}, Topics: []string{notify.DefaultSensorTopic}}
 }
 
 func (s SensorData) validate() error {
@@ -56,6 +57,7 @@ type sensors struct {
 	out     *notify.Casual // nil = there is no NATS
 
 	rounds, read, failed, sent, unsent, late atomic.Uint64
+	spent                                    atomic.Int64 // nanoseconds of all rounds
 
 	mu     sync.Mutex // guards below
 	newest map[string]*samples
@@ -64,7 +66,7 @@ type sensors struct {
 
 // collect starts the rounds when they are wanted.
 func (c *Conductor) collect() error {
-	if !c.cfg.Sensors.Send || !c.cfg.Sensors.Nodes {
+	if !c.cfg.Sensors.Send || !c.cfg.Sensors.Nodes && !c.cfg.Sensors.Conductor {
 		return nil
 	}
 	s := &sensors{c: c, cfg: c.cfg.Sensors, newest: map[string]*samples{}, begun: map[string]time.Time{}}
@@ -98,13 +100,20 @@ func (s *sensors) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			s.round(ctx)
+			if s.cfg.Conductor {
+				s.tellFigures()
+			}
+			if s.cfg.Nodes {
+				s.round(ctx)
+			}
 		}
 	}
 }
 
 // round reads all machines that are due, those whose last reading is the oldest first.
 func (s *sensors) round(ctx context.Context) {
+	began := time.Now()
+	defer func() { s.spent.Add(int64(time.Since(began))) }()
 	due := s.due()
 	limit, cancel := ctx, context.CancelFunc(func() {})
 	if s.cfg.Wait > 0 {
@@ -209,10 +218,14 @@ func (s *sensors) one(ctx context.Context, n *node.Node) {
 	}
 	s.read.Add(1)
 	s.keep(n.UUID, newSamples(n, at, sorted))
-	packets, err := s.encoder.Encode(n, time.Now(), sorted)
+	s.send(s.encoder.Encode(n, time.Now(), sorted))
+}
+
+// send hands a message to NATS, if there is one.
+func (s *sensors) send(packets []notify.Packet, err error) {
 	switch {
 	case err != nil:
-		s.c.log.Error("sensor data cannot be encoded", "node", n.UUID, "error", err)
+		s.c.log.Error("sensor data cannot be encoded", "error", err)
 	case s.out == nil:
 	case s.out.Send(packets):
 		s.sent.Add(1)

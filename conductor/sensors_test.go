@@ -42,8 +42,9 @@ func newRack(t *testing.T, change func(*Config)) *rack {
 	c := settings(t)
 	c.SyncInterval, c.NotificationLevel = 0, "" // sensor data does not depend on it
 	c.Sensors = DefaultSensorData()
-	c.Sensors.Send, c.Sensors.Undeployed, c.Sensors.Interval = true, true, time.Hour
+	c.Sensors.Send, c.Sensors.Undeployed, c.Sensors.Conductor, c.Sensors.Interval = true, true, false, time.Hour
 	c.IPMI.Timeouts = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}
+	c.IPMI.Rate, c.IPMI.SubnetRate = 0, 0
 	if change != nil {
 		change(&c)
 	}

@@ -75,19 +75,45 @@ func (e *SensorEncoder) wants(kind string) bool {
 
 // Encode makes one packet a topic; sensors are those of Sorted. Each message has an id of its own: it is in no log.
 func (e *SensorEncoder) Encode(n *node.Node, at time.Time, sensors map[string]map[string]map[string]string) ([]Packet, error) {
+	return e.message("hardware."+n.Driver+".metrics", at, n.UUID, map[string]any{
+		"node_uuid": n.UUID, "node_name": nullable(n.Name), "instance_uuid": nullable(n.InstanceUUID), "payload": sensors,
+	})
+}
+
+// Figure is something that a conductor tells of itself, under the name that Ironic has for it, in the form of Ironic's own
+// collector. Its JSON is one of timer, gauge and counter.
+type Figure struct {
+	Count *uint64  `json:"count,omitempty"` // of timers and counters
+	Sum   *float64 `json:"sum,omitempty"`   // of timers, in milliseconds
+	Value *float64 `json:"value,omitempty"` // of gauges
+	Type  string   `json:"type"`
+}
+
+// Timer is how often something was done, and how long all of it took.
+func Timer(count uint64, sum time.Duration) Figure {
+	ms := float64(sum) / float64(time.Millisecond)
+	return Figure{Count: &count, Sum: &ms, Type: "timer"}
+}
+
+// Gauge is how much there is of something now.
+func Gauge(v float64) Figure { return Figure{Value: &v, Type: "gauge"} }
+
+// EncodeFigures makes one packet a topic of ironic.metrics: what a conductor tells of itself.
+func (e *SensorEncoder) EncodeFigures(at time.Time, figures map[string]Figure) ([]Packet, error) {
+	return e.message("ironic.metrics", at, "", map[string]any{"hostname": e.Host, "payload": figures})
+}
+
+// message wraps a payload as Ironic's plain notifier does, with an id and a time inside and outside.
+func (e *SensorEncoder) message(event string, at time.Time, about string, payload map[string]any) ([]Packet, error) {
 	const inner = "2006-01-02T15:04:05.000000"
-	event := "hardware." + n.Driver + ".metrics"
-	payload := map[string]any{
-		"message_id": uuid.NewString(), "node_uuid": n.UUID, "node_name": nullable(n.Name), "instance_uuid": nullable(n.InstanceUUID),
-		"timestamp": at.UTC().Format(inner), "event_type": event + ".update", "payload": sensors,
-	}
+	payload["message_id"], payload["timestamp"], payload["event_type"] = uuid.NewString(), at.UTC().Format(inner), event+".update"
 	id := uuid.NewString()
 	body, err := json.Marshal(map[string]any{
 		"message_id": id, "publisher_id": "None." + e.Host, "event_type": event, "priority": "INFO",
 		"timestamp": at.UTC().Format(timestampLayout), "payload": payload,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("notify: %s of node %s: %w", event, n.UUID, err)
+		return nil, fmt.Errorf("notify: %s of node %q: %w", event, about, err)
 	}
 	if e.Format == Oslo {
 		b := append([]byte(nil), osloHead...)
@@ -99,7 +125,7 @@ func (e *SensorEncoder) Encode(n *node.Node, at time.Time, sensors map[string]ma
 	}
 	var out []Packet
 	for _, t := range topics {
-		out = append(out, Packet{Subject: t + ".info." + event, ID: id, Node: n.UUID, Body: body})
+		out = append(out, Packet{Subject: t + ".info." + event, ID: id, Node: about, Body: body})
 	}
 	return out, nil
 }

@@ -36,6 +36,31 @@ func (f *faulty) Publish(_ context.Context, p Packet) error {
 func (f *faulty) Confirm(context.Context) error { return nil }
 func (f *faulty) Reset()                        { f.resets++ }
 
+// TestFigures: ironic.metrics, field for field as ironic-prometheus-exporter reads it.
+func TestFigures(t *testing.T) {
+	e := &SensorEncoder{Host: "c1", Topics: []string{"a", "b"}}
+	packets, err := e.EncodeFigures(time.Date(2026, 3, 29, 20, 12, 22, 989020000, time.UTC), map[string]Figure{"x.y": Timer(3, 1500*time.Microsecond), "z": Gauge(0)})
+	if err != nil || len(packets) != 2 || packets[0].Subject != "a.info.ironic.metrics" || packets[1].Subject != "b.info.ironic.metrics" {
+		t.Fatalf("%+v, %v", packets, err)
+	}
+	var doc struct {
+		Event   string `json:"event_type"`
+		Payload map[string]any
+	}
+	if err := json.Unmarshal(packets[0].Body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	id, _ := doc.Payload["message_id"].(string)
+	delete(doc.Payload, "message_id")
+	want := map[string]any{
+		"hostname": "c1", "event_type": "ironic.metrics.update", "timestamp": "2026-03-29T20:12:22.989020",
+		"payload": map[string]any{"x.y": map[string]any{"count": 3.0, "sum": 1.5, "type": "timer"}, "z": map[string]any{"value": 0.0, "type": "gauge"}},
+	}
+	if doc.Event != "ironic.metrics" || len(id) != 36 || !reflect.DeepEqual(doc.Payload, want) {
+		t.Errorf("%s tells %v: wanted %v", doc.Event, doc.Payload, want)
+	}
+}
+
 // TestSensorMessage: field for field as Ironic sends it (spec notifications.md section 5).
 func TestSensorMessage(t *testing.T) {
 	e := &SensorEncoder{Host: "c1", Types: []string{"power", "Temperature"}}

@@ -77,7 +77,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	c.Sensors = conductor.SensorData{
 		Send: s.Bool("sensor_data.send_sensor_data"), Interval: s.Duration("sensor_data.interval"), Workers: s.Int("sensor_data.workers"),
 		Wait: s.Duration("sensor_data.wait_timeout"), Undeployed: s.Bool("sensor_data.enable_for_undeployed_nodes"),
-		Nodes: s.Bool("sensor_data.enable_for_nodes"), Types: s.Strings("sensor_data.data_types"), Topics: s.Strings("oslo_messaging_notifications.topics"),
+		Nodes: s.Bool("sensor_data.enable_for_nodes"), Conductor: s.Bool("sensor_data.enable_for_conductor"), Types: s.Strings("sensor_data.data_types"), Topics: s.Strings("oslo_messaging_notifications.topics"),
 	}
 	for _, part := range []func(*config.Config, *conductor.Config) error{policySettings, ipmiSettings, fakeSettings, novaSettings, clusterSettings, fileSettings} {
 		if err := part(s, &c); err != nil {

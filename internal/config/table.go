@@ -168,7 +168,7 @@ var Options = []Option{
 	{Key: "sensor_data.wait_timeout", Kind: Duration, Default: "300s", Min: "0", Zero: "no limit", Help: "how long a round may take; who was not reached comes first in the next"},
 	{Key: "sensor_data.enable_for_undeployed_nodes", Kind: Bool, Default: "false", Help: "nodes in every state, not only active ones"},
 	{Key: "sensor_data.enable_for_nodes", Kind: Bool, Default: "true", Help: "the sensors of machines"},
-	{Key: "sensor_data.enable_for_conductor", Kind: Bool, Default: "true", Help: "figures of the conductor itself", Note: "they are at /metrics, and not sent to NATS"},
+	{Key: "sensor_data.enable_for_conductor", Kind: Bool, Default: "true", Help: "some figures of the conductor itself under Ironic's names (ironic.metrics); all of them are at /metrics"},
 	{Key: "sensor_data.data_types", Kind: List, Default: "ALL", Help: "types of sensors to send, by the first word of their name (Temperature, Fan, Power)"},
 	{Key: "oslo_messaging_notifications.topics", Kind: List, Default: "notifications", Help: "first words of the NATS subjects of sensor data"},
 	{Key: "cache_clean_up_interval", Kind: Duration, Default: "3600s", Min: "0", Help: "how often cached images are thinned out", Note: later},
