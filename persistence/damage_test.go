@@ -133,7 +133,7 @@ func namesFile(err error, dir, name string) bool {
 		return strings.Contains(text, ".vlog is damaged") || strings.Contains(text, "part of the state is gone")
 	case strings.HasPrefix(name, "wal/"):
 		return strings.Contains(text, filepath.Join(dir, "wal")) && strings.Contains(text, "part of the log is gone")
-	case strings.HasPrefix(name, "snapshots/"):
+	case strings.HasPrefix(name, "snapshots/") && filepath.Base(name) != metaSumName:
 		return strings.Contains(text, filepath.Join(dir, filepath.Dir(name)))
 	default:
 		return false

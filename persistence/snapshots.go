@@ -76,7 +76,7 @@ func (s *snapshotStore) check(name string, want raft.SnapshotMeta) error {
 		return err
 	}
 	if got := sumText(data); err == nil && len(sum) == len(got) && string(sum) != got {
-		return damaged(file, "its sum is %s, wanted %q", strings.TrimSpace(got), strings.TrimSpace(string(sum)))
+		return damaged(file, "its sum is %s, wanted %q by %s, which may be the damaged one", strings.TrimSpace(got), strings.TrimSpace(string(sum)), filepath.Join(s.dir, name, metaSumName))
 	}
 	var m struct {
 		raft.SnapshotMeta
