@@ -141,7 +141,7 @@ func (l badgerLog) say(level func(string, ...any), format string, args []any) {
 	level("badger", "text", strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
-func (l badgerLog) Errorf(f string, a ...any)   { l.say(l.log.Error, f, a) }
+func (l badgerLog) Errorf(f string, a ...any) { l.say(l.log.Error, f, a) }
 func (l badgerLog) Warningf(f string, a ...any) {
 	if strings.HasPrefix(f, "%s might be too small") || strings.HasPrefix(f, "Cache life expectancy") { // as it was chosen
 		l.say(l.log.Debug, f, a)
@@ -149,5 +149,5 @@ func (l badgerLog) Warningf(f string, a ...any) {
 	}
 	l.say(l.log.Warn, f, a)
 }
-func (l badgerLog) Infof(f string, a ...any)    { l.say(l.log.Debug, f, a) }
-func (l badgerLog) Debugf(string, ...any)       {}
+func (l badgerLog) Infof(f string, a ...any) { l.say(l.log.Debug, f, a) }
+func (l badgerLog) Debugf(string, ...any)    {}
