@@ -43,6 +43,7 @@ type Client struct {
 	tries    int
 	pause    time.Duration
 	poll     time.Duration
+	look     func(ident string, n *Node) // nil = nobody
 }
 
 // Option changes a Client in New.
@@ -63,13 +64,16 @@ func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h
 func WithConnections(n int) Option { return func(c *Client) { c.http = newHTTP(n) } }
 
 // WithRetry sends a request up to tries times in all, pause apart, while the answer is 409 or 503 or the connection is
-// refused, as python-ironicclient does (6 times, 2 s).
+// refused, as python-ironicclient does (6 times, 2 s). An answer that says in Retry-After when to come again is believed.
 func WithRetry(tries int, pause time.Duration) Option {
 	return func(c *Client) { c.tries, c.pause = max(tries, 1), pause }
 }
 
 // WithPoll sets how long the Wait calls pause between two looks; the default is 200 ms.
 func WithPoll(every time.Duration) Option { return func(c *Client) { c.poll = every } }
+
+// WithLook tells what the Wait calls see of a node each time that they look at it. It is called by their goroutines.
+func WithLook(fn func(ident string, n *Node)) Option { return func(c *Client) { c.look = fn } }
 
 // WithUserAgent names the program to the service's audit log.
 func WithUserAgent(a string) Option { return func(c *Client) { c.agent = a } }
@@ -122,10 +126,14 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		if err == nil || try >= c.tries || !again(err) {
 			return err
 		}
+		pause := c.pause
+		if e := (*Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
+			pause = e.RetryAfter
+		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(c.pause):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -268,6 +269,50 @@ func TestRetryOn409And503Only(t *testing.T) {
 		if r.body != `{"target":"manage"}` {
 			t.Errorf("a repeated request had the body %q", r.body)
 		}
+	}
+}
+
+// Who is told to come back in a second comes back then, whatever pause was asked for.
+func TestRetryAfterIsBelieved(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked == 1 {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(s.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := New(s.URL, WithRetry(2, time.Hour)).SetProvision(ctx, "n1", "manage"); err != nil || asked != 2 {
+		t.Errorf("%d requests, %v", asked, err)
+	}
+	for said, want := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "-1": 0, "soon": 0, "999999": time.Hour, "9999999999999999999999": 0} {
+		r := &http.Response{StatusCode: 503, Header: http.Header{"Retry-After": {said}}}
+		var e *Error
+		if err := readError("GET", "/", r, nil); !errors.As(err, &e) || e.RetryAfter != want {
+			t.Errorf("Retry-After %q is %v, wanted %s", said, err, want)
+		}
+	}
+}
+
+// What a Wait call sees is told each time.
+func TestLookIsTold(t *testing.T) {
+	s := newService(t, func(n int, _ *http.Request) (int, string) {
+		if n < 3 {
+			return 200, `{"power_state":"power off","target_power_state":"power on"}`
+		}
+		return 200, `{"power_state":"power on"}`
+	})
+	var seen []string
+	c := New(s.URL, WithPoll(time.Microsecond), WithLook(func(ident string, n *Node) {
+		seen = append(seen, ident+" "+string(n.PowerState)+" "+string(n.TargetPowerState))
+	}))
+	if _, err := c.WaitPower(context.Background(), "n1", node.PowerOn); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"n1 power off power on", "n1 power off power on", "n1 power on "}; !slices.Equal(seen, want) {
+		t.Errorf("told %q, wanted %q", seen, want)
 	}
 }
 

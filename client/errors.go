@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"syscall"
+	"time"
 )
 
 // Error is an answer of 300 and above.
@@ -18,6 +20,8 @@ type Error struct {
 	Code         string // faultcode: "Client" or "Server"; "" in the forms that have none
 	Text         string // what the service said
 	RequestID    string // under which the service logged it, "" = not told
+
+	RetryAfter time.Duration // of a refusal that says when to come again, 0 = it does not
 
 	// MinVersion and MaxVersion are the microversions that the service speaks, as it said in this answer ("" = it did
 	// not); they are what a 406 is about.
@@ -66,12 +70,18 @@ func (f fault) text() string {
 	return ""
 }
 
+// maxRetryAfter is the longest Retry-After that is believed, in seconds.
+const maxRetryAfter = 3600
+
 // readError reads the forms A (error_message is a string that holds JSON with faultstring), B (the same with
 // description), C (error.message) and D (flat). Anything else is quoted as it is.
 func readError(method, path string, r *http.Response, body []byte) error {
 	e := &Error{
 		Method: method, Path: path, Status: r.StatusCode, RequestID: r.Header.Get(headerRequest),
 		MinVersion: r.Header.Get(headerMinVersion), MaxVersion: r.Header.Get(headerMaxVersion),
+	}
+	if s, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && s > 0 {
+		e.RetryAfter = min(time.Duration(s), maxRetryAfter) * time.Second
 	}
 	var outer struct {
 		fault

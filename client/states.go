@@ -66,6 +66,9 @@ func (c *Client) wait(ctx context.Context, ident, wanted string, look func(*Node
 		if err != nil {
 			return nil, fmt.Errorf("waiting for %s of node %s: %w", wanted, ident, err)
 		}
+		if c.look != nil {
+			c.look(ident, n)
+		}
 		done, hopeless := look(n)
 		switch {
 		case done:

@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -42,13 +43,14 @@ Without --wait it ends when the conductor has accepted all: what is accepted is 
 The exit code is 1 when any node failed.`,
 		Example: "  ferrite node power on r07n09\n" +
 			"  ferrite node power off 'r[01-10]n[01-20]' --wait --yes\n" +
-			"  ferrite node power soft-reboot 'node[1,3,5-9]' --wait --timeout 10m",
+			"  ferrite node power soft-reboot 'node[1,3,5-9]' --wait --timeout 10m\n" +
+			"  ferrite node power reboot 'r07n[1-9]' --watch",
 		RunE: func(c *cobra.Command, args []string) error {
 			verb, names, err := verbAndTargets(args, slices.Sorted(maps.Keys(powerVerbs)))
 			if err != nil {
 				return err
 			}
-			api, err := a.client()
+			api, err := a.client(client.WithLook(m.news.saw))
 			if err != nil {
 				return err
 			}
@@ -91,10 +93,10 @@ without --wait. What needs a body of its own, such as clean, goes through the AP
 				return err
 			}
 			want := provisionEnds[verb]
-			if m.wait && want == "" {
+			if (m.wait || m.watch) && want == "" {
 				return usageError{fmt.Errorf("--wait cannot wait for %q: wanted one of %s", verb, strings.Join(slices.Sorted(maps.Keys(provisionEnds)), ", "))}
 			}
-			api, err := a.client()
+			api, err := a.client(client.WithLook(m.news.saw))
 			if err != nil {
 				return err
 			}
@@ -142,11 +144,8 @@ func newNodeMaintenance(a *apiFlags) *cobra.Command {
 			})
 		},
 	}
-	f := c.Flags()
-	f.StringVar(&reason, "reason", "", "why, with maintenance on")
-	f.IntVar(&m.fanout, "fanout", 64, "how many nodes at once")
-	f.BoolVar(&m.yes, "yes", false, fmt.Sprintf("do not ask before more than %d nodes are changed", manyNodes))
-	m.timeout = 2 * time.Minute
+	c.Flags().StringVar(&reason, "reason", "", "why, with maintenance on")
+	m.plainFlags(c)
 	return c
 }
 
@@ -164,6 +163,7 @@ func verbAndTargets(args, allowed []string) (verb string, names []string, err er
 
 func newNodeRelease(a *apiFlags) *cobra.Command {
 	var force bool
+	var output string
 	c := &cobra.Command{
 		Use: "release NODE --force", Short: "End the operation that holds a node, by force", Args: oneNode,
 		Long: `End the operation that holds a node, by force, and lift its quarantine if it has one.
@@ -176,6 +176,9 @@ Without --force nothing is done; the refusal says what would be ended.`,
 		Example: "  ferrite node release r07n09            # what holds it?\n" +
 			"  ferrite node release r07n09 --force",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := oneOf("output", output, "table", "json", "yaml"); err != nil {
+				return err
+			}
 			api, err := a.client()
 			if err != nil {
 				return err
@@ -192,6 +195,13 @@ Without --force nothing is done; the refusal says what would be ended.`,
 				return explain(err, a)
 			}
 			out := c.OutOrStdout()
+			if output != "table" {
+				raw, err := json.Marshal(r)
+				if err != nil {
+					return err
+				}
+				return document(out, raw, output)
+			}
 			fmt.Fprintf(out, "released %s\n", plain(cmp.Or(r.Name, r.Node)))
 			if r.Operation != "" {
 				fmt.Fprintf(out, "  ended   %s %s, phase %s, of conductor %s (operation %s)\n", plain(r.Verb), plain(r.Target), plain(r.Phase), plain(r.Conductor), r.Operation)
@@ -205,6 +215,7 @@ Without --force nothing is done; the refusal says what would be ended.`,
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "do it")
+	c.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
 	return c
 }
 

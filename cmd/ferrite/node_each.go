@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -29,10 +30,13 @@ type many struct {
 	wait    bool
 	yes     bool
 	output  string // table, json or yaml
+	watch   bool   // tell each change of a node that is waited for
+	news    news
 }
 
 func (m *many) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&m.wait, "wait", false, "wait until it is done, not only until it is accepted")
+	c.Flags().BoolVar(&m.watch, "watch", false, "wait, and write a line for each change of a node meanwhile (to stderr)")
 	m.plainFlags(c)
 }
 
@@ -46,6 +50,7 @@ func (m *many) plainFlags(c *cobra.Command) {
 }
 
 func (m *many) check() error {
+	m.wait = m.wait || m.watch
 	switch {
 	case m.fanout < 1 || m.fanout > 1024:
 		return usageError{fmt.Errorf("--fanout is %d: wanted 1 to 1024", m.fanout)}
@@ -63,7 +68,10 @@ func (m *many) run(c *cobra.Command, what string, names []string, do func(ctx co
 	if err := confirm(c, what, names, m.yes); err != nil {
 		return err
 	}
-	step, finish := nodeProgress(c, what, len(names))
+	above, step, finish := nodeBar(c, what, len(names))
+	if m.watch {
+		m.news.begin(above)
+	}
 	var mu sync.Mutex // guards ends
 	ends := map[string][]string{}
 	var failed int
@@ -80,6 +88,7 @@ func (m *many) run(c *cobra.Command, what string, names []string, do func(ctx co
 				}
 				ends[end] = append(ends[end], name)
 				mu.Unlock()
+				m.news.tell(name, end)
 				step()
 			}
 		})
@@ -208,14 +217,20 @@ func printEnds(c *cobra.Command, ends map[string][]string) {
 
 // nodeProgress shows a bar on a terminal when there is more than one node.
 func nodeProgress(c *cobra.Command, what string, total int) (step, finish func()) {
+	_, step, finish = nodeBar(c, what, total)
+	return step, finish
+}
+
+// nodeBar is nodeProgress with a writer whose lines go above the bar.
+func nodeBar(c *cobra.Command, what string, total int) (above io.Writer, step, finish func()) {
 	if _, _, ok := terminal(c.ErrOrStderr()); !ok || total < 2 {
-		return func() {}, func() {}
+		return c.ErrOrStderr(), func() {}, func() {}
 	}
 	p := mpb.New(mpb.WithOutput(c.ErrOrStderr()), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
 	bar := p.AddBar(int64(total), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name("  "+what+"  "), decor.CountersNoUnit("%d of %d  ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
-	return bar.Increment, func() {
+	return p, bar.Increment, func() {
 		if !bar.Completed() {
 			bar.Abort(true)
 		}

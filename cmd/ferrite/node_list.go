@@ -57,7 +57,9 @@ type listing struct {
 	flags       *apiFlags
 	filter      map[string]string // as the service takes them
 	power       string            // ours: the service has no such filter
-	only        map[string]bool   // names or UUIDs, nil = all
+	names       []string          // names or UUIDs that were asked for, in order; nil = all
+	found       map[string]bool   // of each of them: whether the last look found it
+	sort        string            // field, or field:desc; "" = as the service likes
 	fields      []string
 	output      string
 	long, fold  bool
@@ -73,7 +75,8 @@ func newNodeList(a *apiFlags) *cobra.Command {
 	l := &listing{flags: a}
 	c := &cobra.Command{
 		Use: "list [TARGETS...]", Short: "List nodes",
-		Long: `List nodes, all or those that are named. Pages are fetched and printed as they come.
+		Long: `List nodes, all or those that are named. Pages are fetched and printed as they come. Names that no node has are told at
+the end, and the exit code is 1.
 
 --fold prints one line for each power state, provision state and maintenance, with the nodes as host ranges.
 --watch shows the list anew again and again; off a terminal it prints what there is and then one line a change.`,
@@ -92,6 +95,7 @@ func newNodeList(a *apiFlags) *cobra.Command {
 	f.Lookup("maintenance").NoOptDefVal = "true"
 	f.StringVar(&l.given, "fields", "", "columns by wire name, with commas between them")
 	f.BoolVar(&l.long, "long", false, "more columns; with -o json or yaml all fields")
+	f.StringVar(&l.sort, "sort", "", "field to sort by, with :desc the other way round")
 	f.BoolVar(&l.fold, "fold", false, "group by state, with host ranges")
 	f.StringVarP(&l.output, "output", "o", "table", "table, json or yaml")
 	f.BoolVar(&l.watch, "watch", false, "go on showing it until Ctrl-C")
@@ -110,8 +114,11 @@ func (l *listing) run(c *cobra.Command, args []string) (err error) {
 		return l.follow(c)
 	}
 	out := bufio.NewWriter(c.OutOrStdout())
-	err = l.print(c.Context(), out)
-	return errors.Join(explain(err, l.flags), out.Flush())
+	err = explain(l.print(c.Context(), out), l.flags)
+	if err == nil {
+		err = l.missing()
+	}
+	return errors.Join(err, out.Flush())
 }
 
 // powerStates are what --power-state takes.
@@ -133,13 +140,17 @@ func (l *listing) check(args []string) error {
 		}
 		l.power = state
 	}
+	if _, way, _ := strings.Cut(l.sort, ":"); way != "" && way != "asc" && way != "desc" {
+		return usageError{fmt.Errorf("--sort is %q: wanted a field, FIELD:asc or FIELD:desc", l.sort)}
+	}
 	switch {
 	case l.watch && l.output != "table":
-		return usageError{errors.New("--watch goes with -o table only")}
+		return errWatchForm
 	case l.fold && (l.given != "" || l.long):
 		return usageError{errors.New("--fold goes neither with --fields nor with --long")}
-	case l.every < 100*time.Millisecond:
-		return usageError{fmt.Errorf("--interval is %s: wanted 100ms or more", l.every)}
+	}
+	if err := checkInterval(l.every); err != nil {
+		return err
 	}
 	l.filter = map[string]string{}
 	for key, value := range map[string]string{"provision_state": l.provision, "driver": l.driver, "maintenance": l.maintenance} {
@@ -159,10 +170,7 @@ func (l *listing) check(args []string) error {
 		if err != nil {
 			return err
 		}
-		l.only = map[string]bool{}
-		for _, n := range names {
-			l.only[n] = true
-		}
+		l.names = names
 	}
 	return nil
 }
@@ -208,10 +216,18 @@ func (i item) state() string {
 // each calls fn for every node that is wanted, page by page. show are the fields that fn needs.
 func (l *listing) each(ctx context.Context, show []string, fn func(item) error) error {
 	q := client.Query{Filter: l.filter}
+	q.Sort, q.Desc = l.order()
+	if l.names != nil {
+		q.Filter = nil // whether a node is there has nothing to do with its state
+		l.found = make(map[string]bool, len(l.names))
+		for _, n := range l.names {
+			l.found[n] = false
+		}
+	}
 	if l.long && l.output != "table" {
 		q.Detail = true
 	} else {
-		q.Fields = slices.Compact(slices.Sorted(slices.Values(slices.Concat(show, []string{"uuid", "name"}, stateFields))))
+		q.Fields = slices.Compact(slices.Sorted(slices.Values(slices.Concat(show, []string{"uuid", "name"}, stateFields, slices.Collect(maps.Keys(l.filter))))))
 	}
 	for raw, err := range l.api.RawNodes(ctx, q) {
 		if err != nil {
@@ -221,7 +237,7 @@ func (l *listing) each(ctx context.Context, show []string, fn func(item) error) 
 		if err := json.Unmarshal(*raw, &i.fields); err != nil {
 			return fmt.Errorf("wanted a node, found %q: %w", *raw, err)
 		}
-		if l.power != "" && i.power() != l.power || l.only != nil && !l.only[word(i.fields, "name")] && !l.only[word(i.fields, "uuid")] {
+		if !l.asked(i) || l.power != "" && i.power() != l.power {
 			continue
 		}
 		if !q.Detail {
@@ -232,6 +248,40 @@ func (l *listing) each(ctx context.Context, show []string, fn func(item) error) 
 		}
 	}
 	return nil
+}
+
+// asked reports whether a node is among those that were named, if any were, and passes their filters.
+func (l *listing) asked(i item) bool {
+	if l.names == nil {
+		return true
+	}
+	named := false
+	for _, ident := range []string{word(i.fields, "name"), word(i.fields, "uuid")} {
+		if _, ok := l.found[ident]; ok {
+			l.found[ident], named = true, true
+		}
+	}
+	for key, want := range l.filter {
+		if named = named && fmt.Sprint(i.fields[key]) == want; !named {
+			break
+		}
+	}
+	return named
+}
+
+// missing is the error about names that the last look did not find, nil = it found all.
+func (l *listing) missing() error {
+	gone := slices.DeleteFunc(slices.Clone(l.names), func(n string) bool { return l.found[n] })
+	if len(gone) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no node has such a name or UUID, %d of %d: %s", len(gone), len(l.names), plain(hostrange.Fold(gone)))
+}
+
+// order is what the service shall sort by.
+func (l *listing) order() (field string, desc bool) {
+	field, way, _ := strings.Cut(l.sort, ":")
+	return field, way == "desc"
 }
 
 func (l *listing) print(ctx context.Context, out io.Writer) error {

@@ -12,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -23,19 +22,32 @@ import (
 
 func newNodeShow(a *apiFlags) *cobra.Command {
 	var output string
-	var all bool
+	var all, watch bool
+	var every time.Duration
 	c := &cobra.Command{
 		Use: "show NODE", Short: "Show a node", Args: oneNode,
-		Long: `Show a node's fields. What is empty is left out of the table unless --all is said; json and yaml have everything.`,
+		Long: `Show a node's fields. What is empty is left out of the table unless --all is said; json and yaml have everything.
+
+--watch shows it anew again and again; off a terminal it prints what there is and then each field that changes.`,
 		Example: "  ferrite node show r07n09\n" +
-			"  ferrite node show r07n09 -o json | jq .last_error",
+			"  ferrite node show r07n09 -o json | jq .last_error\n" +
+			"  ferrite node show r07n09 --watch",
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "table", "json", "yaml"); err != nil {
+				return err
+			}
+			if watch && output != "table" {
+				return errWatchForm
+			}
+			if err := checkInterval(every); err != nil {
 				return err
 			}
 			api, err := a.client()
 			if err != nil {
 				return err
+			}
+			if watch {
+				return a.watchNode(c, api, args[0], every, all)
 			}
 			raw, err := api.RawNode(c.Context(), args[0])
 			if err != nil {
@@ -46,6 +58,8 @@ func newNodeShow(a *apiFlags) *cobra.Command {
 	}
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, json or yaml")
 	c.Flags().BoolVar(&all, "all", false, "show empty fields too")
+	c.Flags().BoolVar(&watch, "watch", false, "go on showing it until Ctrl-C")
+	c.Flags().DurationVar(&every, "interval", time.Second, "with --watch: how often to look")
 	return c
 }
 
@@ -103,60 +117,14 @@ func hollow(v any) bool {
 	return false
 }
 
-// follow shows the list anew again and again; off a terminal it prints changes.
-func (l *listing) follow(c *cobra.Command) error {
-	out := c.OutOrStdout()
-	_, _, live := terminal(out)
-	known := map[string]string{} // state by name
-	for first := true; ; first = false {
-		var err error
-		if live {
-			err = l.redraw(c.Context(), out)
-		} else {
-			err = l.changes(c.Context(), out, known, first)
-		}
-		if c.Context().Err() != nil {
-			return nil //nolint:nilerr // Ctrl-C is its end
-		}
-		if err != nil {
-			if first {
-				return explain(err, l.flags)
-			}
-			fmt.Fprintln(c.ErrOrStderr(), "the API does not answer, trying again:", plain(err.Error()))
-		}
-		select {
-		case <-c.Context().Done():
-			return nil
-		case <-time.After(l.every):
-		}
-	}
-}
-
-// redraw clears the terminal and prints as many lines as it may have.
-func (l *listing) redraw(ctx context.Context, out io.Writer) error {
-	var b bytes.Buffer
-	if err := l.print(ctx, &b); err != nil {
-		return err
-	}
-	width, height := terminalSize(out)
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	more := ""
-	if most := height - 3; len(lines) > most {
-		more = fmt.Sprintf("... and %d lines more: narrow it by filters, or --fold", len(lines)-most)
-		lines = lines[:most]
-	}
-	for i, s := range lines {
-		lines[i] = cut(s, width-1)
-	}
-	_, err := fmt.Fprintf(out, "\x1b[H\x1b[2J%s  every %s, Ctrl-C ends\n%s\n%s", time.Now().Format("15:04:05"), l.every, strings.Join(lines, "\n"), cut(more, width-1))
-	return err
-}
-
 // changes prints nodes that are in another state than known says, and those that came and went.
 func (l *listing) changes(ctx context.Context, out io.Writer, known map[string]string, first bool) error {
 	if first {
 		if err := l.print(ctx, out); err != nil {
 			return err
+		}
+		if err := l.missing(); err != nil {
+			fmt.Fprintln(out, err)
 		}
 	}
 	seen, at := map[string]bool{}, time.Now().Format("15:04:05")

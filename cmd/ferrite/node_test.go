@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,12 +25,18 @@ type fakeAPI struct {
 	mu    sync.Mutex // guards the fields below
 	power []string
 	pages int
-	busy  atomic.Int64
-	most  atomic.Int64 // power requests at the same time
+	asked url.Values  // of the last list
+	slow  int         // looks at a node until its power has changed
+	under map[int]int // looks that are left, by node
+
+	maintenance int // nodes in it
+
+	busy atomic.Int64
+	most atomic.Int64 // power requests at the same time
 }
 
 func newFakeAPI(t *testing.T, nodes int) *fakeAPI {
-	f := &fakeAPI{power: make([]string, nodes)}
+	f := &fakeAPI{power: make([]string, nodes), under: map[int]int{}}
 	for i := range f.power {
 		f.power[i] = "power off"
 	}
@@ -59,6 +66,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	path := strings.TrimPrefix(r.URL.Path, "/v1/nodes")
 	if path == "" {
+		f.asked = r.URL.Query()
 		const page = 1000
 		f.pages++
 		from, _ := strconv.Atoi(r.URL.Query().Get("marker"))
@@ -73,14 +81,20 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(doc)
 		return
 	}
-	ident, _, _ := strings.Cut(path[1:], "/")
+	ident, what, _ := strings.Cut(path[1:], "/")
 	i, err := strconv.Atoi(strings.TrimPrefix(ident, "n"))
 	if i--; err != nil || i < 0 || i >= len(f.power) {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"error_message":"{\"faultstring\":\"Node `+ident+` could not be found.\"}"}`)
 		return
 	}
+	if what == "maintenance" {
+		f.maintenance += map[string]int{http.MethodPut: 1, http.MethodDelete: -1}[r.Method]
+		w.WriteHeader(http.StatusAccepted)
+		return
+	}
 	if r.Method == http.MethodPut {
+		f.under[i] = f.slow
 		var b struct{ Target string }
 		_ = json.NewDecoder(r.Body).Decode(&b)
 		if (i+1)%10 != 0 {
@@ -89,7 +103,11 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(f.node(i))
+	n := f.node(i)
+	if f.under[i]--; f.under[i] >= 0 && n["power_state"] == "power on" {
+		n["power_state"], n["target_power_state"], n["reservation"] = "power off", "power on", "c1"
+	}
+	_ = json.NewEncoder(w).Encode(n)
 }
 
 func ferrite(args ...string) (code int, out, errOut string) {
