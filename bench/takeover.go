@@ -182,17 +182,19 @@ func (s *site) ask(i int, method, path, body string, into any) (int, error) {
 	return r.StatusCode, err
 }
 
-// owned lists nodes that belong to a member: those that will be lost with it.
-func (s *site) owned(i int) (out []string, err error) {
+// owned lists nodes that belong to a member: those that will be lost with it. Some are to be written to, others to be in the middle
+// of an operation.
+func (s *site) owned(i int) (written, busy []string, err error) {
+	var out []string
 	marker := ""
-	for len(out) < s.cfg.Sample {
+	for len(out) < s.cfg.Sample+openIntents {
 		var list struct {
 			Nodes []struct {
 				UUID string `json:"uuid"`
 			} `json:"nodes"`
 		}
 		if err := s.get(i, "/v1/nodes?fields=uuid&limit=1000&conductor="+name(i)+marker, &list); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, n := range list.Nodes {
 			out = append(out, n.UUID)
@@ -203,9 +205,10 @@ func (s *site) owned(i int) (out []string, err error) {
 		marker = "&marker=" + list.Nodes[len(list.Nodes)-1].UUID
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s owns nothing", name(i))
+		return nil, nil, fmt.Errorf("%s owns nothing", name(i))
 	}
-	return out[:min(len(out), s.cfg.Sample)], nil
+	written = out[:min(len(out), s.cfg.Sample)]
+	return written, out[len(written):min(len(out), len(written)+openIntents)], nil
 }
 
 // clock is when things happened after the kill, in seconds.
@@ -262,7 +265,7 @@ func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
 		Name: "takeover", Title: fmt.Sprintf("kill -9 of one of %d conductors with %d nodes", members, cfg.Nodes),
 		X: "seconds after the kill", Y: "share of the lost nodes", Curves: charts,
 	}}
-	r.Notes = append(r.Notes, fmt.Sprintf("kill -9 of one of three conductors, real processes; gossip profile %q, power sync every %s. detected_s: the last survivor lists it as not alive in /v1/conductors. write: the first accepted PATCH of each of %d lost nodes, tried every 50 ms through both survivors. active_s: every lost node has an owner again, in its power sweep. confirmed_s: its BMC has answered the new owner (readings of gained nodes are spread over the sync interval). read_gap_s: the longest time in which a client that reads all the time at a survivor got no answer.",
+	r.Notes = append(r.Notes, fmt.Sprintf("kill -9 of one of three conductors, real processes; gossip profile %q, power sync every %s. detected_s: the last survivor lists it as not alive in /v1/conductors. write: the first accepted PATCH of each of %d lost nodes, tried every 50 ms through both survivors. active_s: every lost node has an owner again, in its power sweep. confirmed_s: its BMC has answered the new owner (readings of gained nodes are spread over the sync interval). read_gap_s: the longest time in which a client that reads all the time at a survivor got no answer. open_intents_s: the last of open_intents power operations that were under way at the kill has ended at its new owner, which first waits until no command of the dead one can be on its way (11 s).",
 		cfg.Profile, cfg.Interval, cfg.Sample))
 	return r, nil
 }
@@ -354,7 +357,7 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 	if err != nil {
 		return nil, err
 	}
-	lost, err := s.owned(victim)
+	lost, busy, err := s.owned(victim)
 	if err != nil {
 		return nil, err
 	}
@@ -383,10 +386,17 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 	if err := pause(ctx, time.Second); err != nil { // reads before the kill
 		return nil, err
 	}
+	open, err := s.begin(victim, busy)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	c.killed = time.Now()
 	c.mu.Unlock()
 	s.at[victim].kill()
+	for k, uuid := range open {
+		rest.Go(func() { s.ended(ctx, c, survivors, k, uuid) })
+	}
 	for _, i := range survivors {
 		rest.Go(func() { s.detect(ctx, c, i, name(victim)) })
 	}
@@ -414,6 +424,13 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 	}
 	if len(c.times["detected"]) < len(survivors) {
 		return nil, errors.New("a survivor never noticed")
+	}
+	if n := len(c.times["ended"]); n < len(open) {
+		return nil, fmt.Errorf("%d of %d operations that were under way did not end within a minute", len(open)-n, len(open))
+	}
+	if len(open) > 0 {
+		row.add("open_intents", float64(len(open)))
+		row.add("open_intents_s", slices.Max(c.times["ended"]))
 	}
 	detected := slices.Max(c.times["detected"])
 	row.add("detected_s", detected)
