@@ -294,6 +294,9 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 			return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.NotFound, Text: "Node " + uuid + " could not be found."}
 		}
 	}
+	if _, ok := m.(node.GetConfirmed); ok {
+		return node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}, nil
+	}
 	if n, ok := f.cfg.Store.Node(uuid); ok && looks(m) {
 		return f.look(ctx, n, m)
 	}

@@ -50,6 +50,7 @@ var messages = func() map[string]reflect.Type {
 		node.Identify{},
 		node.GetSensors{},
 		node.GetEvents{},
+		node.GetConfirmed{},
 		node.ClearEvents{},
 		node.SetConsole{},
 		node.SetTraits{},
@@ -68,7 +69,7 @@ var messages = func() map[string]reflect.Type {
 // values are the types of replies.
 var values = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
-	for _, x := range []any{node.Node{}, inventory.Port{}, node.BootDevice{}, node.Sensors{}, node.Events{}} {
+	for _, x := range []any{node.Node{}, inventory.Port{}, node.BootDevice{}, node.Sensors{}, node.Events{}, node.Confirmed{}} {
 		m[reflect.TypeOf(x).Name()] = reflect.TypeOf(x)
 	}
 	return m

@@ -116,7 +116,7 @@ func (h *hop) call(ctx context.Context, to cluster.Member, q command.Request) (v
 // readsOnly reports whether a message changes nothing, so that it may be sent again when its answer was lost.
 func readsOnly(m node.Msg) bool {
 	switch m.(type) {
-	case node.GetBootDevice, node.GetSensors, node.GetEvents:
+	case node.GetBootDevice, node.GetSensors, node.GetEvents, node.GetConfirmed:
 		return true
 	default:
 		return false

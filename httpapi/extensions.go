@@ -4,7 +4,9 @@
 package httpapi
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"ferrite/httpapi/wire"
 	"ferrite/node"
@@ -26,6 +28,29 @@ func (r *request) nodeFields(names []string) ([]*wire.Field[node.Node], error) {
 		}
 	}
 	return slices.Concat(fields, more), nil
+}
+
+// confirmedWait is how long the answer about one node waits for its owner to say when its power was confirmed.
+const confirmedWait = 500 * time.Millisecond
+
+// askConfirmed has the answer about one node tell what the node's owner knows, which may be another conductor. Who does
+// not answer in time is as good as one who does not know.
+func (r *request) askConfirmed(n *node.Node, fields []*wire.Field[node.Node]) {
+	local := r.view.Confirmed
+	if local == nil || !r.extended() || !slices.ContainsFunc(fields, func(f *wire.Field[node.Node]) bool { return f.Name == wire.PowerConfirmedAt }) {
+		return
+	}
+	at := local(n.UUID)
+	if at.IsZero() {
+		r.leave()
+		ctx, cancel := context.WithTimeout(context.Background(), confirmedWait)
+		defer cancel()
+		reply, err := r.s.cfg.Commands.Do(ctx, n.UUID, node.Meta{RequestID: r.global, Minor: r.minor(), Rank: r.rank()}, node.GetConfirmed{})
+		if told, ok := reply.(node.Confirmed); ok && err == nil {
+			at = told.At
+		}
+	}
+	r.view.Confirmed = func(string) time.Time { return at }
 }
 
 // extensions are the fields beyond Ironic's that the request wants, and the other names that it gave.

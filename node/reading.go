@@ -47,8 +47,17 @@ type (
 	GetSensors struct{}
 	// GetEvents reads the newest events of the machine's log. Reply: Events.
 	GetEvents struct{ Limit int } // 0 = all
+
+	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed. It asks no BMC.
+	// Reply: Confirmed.
+	GetConfirmed struct{}
+	// Confirmed is the reply to GetConfirmed.
+	Confirmed struct{ At time.Time } // zero = not yet since that conductor looks after it
 )
 
 // MsgName names the message.
 func (GetSensors) MsgName() string { return "GetSensors" }
 func (GetEvents) MsgName() string  { return "GetEvents" }
+
+// MsgName names the message.
+func (GetConfirmed) MsgName() string { return "GetConfirmed" }

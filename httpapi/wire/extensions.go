@@ -12,10 +12,13 @@ import (
 // HeaderExtensions asks for the fields of NodeExtensions by the value "1" (SAFETY P6): no other client sees them.
 const HeaderExtensions = "Ferrite-Extensions"
 
+// PowerConfirmedAt is when a node's power state was last confirmed by its BMC.
+const PowerConfirmedAt = "power_confirmed_at"
+
 // NodeExtensions are the fields that Ironic's nodes do not have. They cannot be written or sorted by.
 var NodeExtensions = []*Field[node.Node]{
 	{
-		Name: "power_confirmed_at", Type: "string or null",
+		Name: PowerConfirmedAt, Type: "string or null",
 		Append: func(b []byte, v *View, n *node.Node) []byte {
 			if v.Confirmed == nil {
 				return append(b, "null"...)
