@@ -41,8 +41,20 @@ const (
 	codeNotUnique = 2
 	codeNotLeader = 3 // certainly not written
 	codeUnknown   = 4
-	codeOther     = 5
+	codeOther     = 5 // as is every code that this version does not know
 )
+
+// refusals are errors for which an entry certainly was not written, and never will be.
+var refusals = map[byte]error{6: ErrUnreadable, 7: ErrNoCondition, 8: ErrTooBig}
+
+// refusal is one of them, in another member's words.
+type refusal struct {
+	text string
+	err  error
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.err }
 
 var (
 	errNotLeader = errors.New("the asked member does not lead the log")
@@ -52,6 +64,11 @@ var (
 func encodeOutcome(rev node.Rev, err error) []byte {
 	var conflict *Conflict
 	var taken *NotUnique
+	for code, refused := range refusals {
+		if errors.Is(err, refused) {
+			return appendString([]byte{code}, err.Error())
+		}
+	}
 	switch {
 	case err == nil:
 		return binary.AppendUvarint([]byte{codeOK}, uint64(rev))
@@ -89,6 +106,9 @@ func decodeOutcome(b []byte) (node.Rev, error) {
 	case codeUnknown:
 		return 0, fmt.Errorf("%w: %s", errLost, r.string())
 	default:
+		if refused := refusals[b[0]]; refused != nil {
+			return 0, &refusal{r.string(), refused}
+		}
 		return 0, errors.New(r.string())
 	}
 }

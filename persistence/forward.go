@@ -18,9 +18,16 @@ const leaderWait = 2 * time.Second
 
 // upstream is the line to the leader that this member follows.
 type upstream struct {
-	mu     sync.Mutex // guards below
-	line   *line
-	closed bool
+	mu      sync.Mutex // guards below
+	line    *line
+	dialing *dialing // nil = none
+	closed  bool
+}
+
+// dialing is a line on its way.
+type dialing struct {
+	to    string
+	ended chan struct{}
 }
 
 func (l *upstream) close() {
@@ -41,7 +48,8 @@ func (s *Raft) toLeader(ctx context.Context, wait time.Duration) *line {
 			return nil
 		}
 		if id != "" {
-			if l := s.lineTo(string(id)); l != nil {
+			leads := func() bool { _, now := s.raft.LeaderWithID(); return now == id }
+			if l := s.lineTo(string(id), leads); l != nil {
 				return l
 			}
 		}
@@ -56,27 +64,70 @@ func (s *Raft) toLeader(ctx context.Context, wait time.Duration) *line {
 	}
 }
 
-func (s *Raft) lineTo(id string) *line {
+// lineTo is a line to a member for as long as leads says that it leads; nil = it does not answer. A leader that is silent may hold
+// up who dials it: that is nobody who looks for the next leader.
+func (s *Raft) lineTo(id string, leads func() bool) *line {
 	l := &s.leader
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.closed {
+		l.mu.Unlock()
 		return nil
 	}
 	if l.line != nil && l.line.to == id && l.line.alive() {
+		defer l.mu.Unlock()
 		return l.line
 	}
 	if l.line != nil {
 		s.port.retire(l.line)
 		l.line = nil
 	}
-	fresh, err := s.port.open(id, time.Second)
-	if err != nil {
-		s.log.Debug("the log's leader does not answer", "leader", id, "err", err)
-		return nil
+	d := l.dialing
+	if d == nil || d.to != id {
+		d = &dialing{to: id, ended: make(chan struct{})}
+		l.dialing = d
+		s.port.ended.Go(func() { s.dialLeader(d) })
 	}
-	l.line = fresh
-	return fresh
+	l.mu.Unlock()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-d.ended:
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.line != nil && l.line.to == id && l.line.alive() {
+				return l.line
+			}
+			return nil
+		case <-look.C:
+			if !leads() {
+				return nil
+			}
+		case <-s.life.Done():
+			return nil
+		}
+	}
+}
+
+// dialLeader makes a line, unless another one is wanted when it is there.
+func (s *Raft) dialLeader(d *dialing) {
+	defer close(d.ended)
+	fresh, err := s.port.open(d.to, time.Second)
+	l := &s.leader
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wanted := l.dialing == d && !l.closed
+	if l.dialing == d {
+		l.dialing = nil
+	}
+	switch {
+	case err != nil:
+		s.log.Debug("the log's leader does not answer", "leader", d.to, "err", err)
+	case !wanted:
+		fresh.end()
+	default:
+		l.line = fresh
+	}
 }
 
 // follow lets go of the line to a member that leads no more: who has handed the log over still answers what it was asked, so
@@ -124,7 +175,8 @@ func (s *Raft) hand(p *proposal, to *line) future {
 			f.out.rev, err = decodeOutcome(b)
 			var conflict *Conflict
 			var taken *NotUnique
-			if errors.As(err, &conflict) || errors.As(err, &taken) {
+			var refused *refusal
+			if errors.As(err, &conflict) || errors.As(err, &taken) || errors.As(err, &refused) {
 				f.out.err, err = err, nil
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,6 +287,45 @@ func TestTwoMembersHaveOneVoter(t *testing.T) { // L5
 	c.voters("c1")
 	c.leave("c2")
 	c.commit(c1, putSetting("a", "1", 0)) // the voter alone is a quorum
+}
+
+// Members that take connections and say nothing are asked at once, not one after another: the last of them and whoever joins would
+// wait for all of them.
+func TestTheSilentAreAskedAtOnce(t *testing.T) {
+	c := newCrowd(t)
+	c.join("c1", true)
+	var open, most atomic.Int32
+	for i := range 3 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = ln.Close() })
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer open.Add(-1)
+					if n := open.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+				}()
+			}
+		}()
+		name := fmt.Sprint("mute", i)
+		c.mu.Lock()
+		c.at[name], c.live[name] = ln.Addr().String(), true
+		c.mu.Unlock()
+	}
+	c.eventually("all three are being asked", func() bool { return most.Load() >= 3 })
+	c.mu.Lock()
+	maps.DeleteFunc(c.live, func(name string, _ bool) bool { return name != "c1" })
+	c.mu.Unlock()
 }
 
 // The only voter that ends gives its vote away, so that the other one goes on; it comes back without one, and may get it again.

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -138,24 +139,52 @@ func (s *Raft) statusOf(ctx context.Context, name string) (MemberStatus, error) 
 	return st, json.Unmarshal(b, &st)
 }
 
+// atOnce is how many members are asked at once: who is silent holds up the others only when they are many.
+const atOnce = 16
+
+// statuses asks members how far they are; each gets a second, and one for the connection.
+func (s *Raft) statuses(ctx context.Context, names []string) (map[string]MemberStatus, map[string]error) {
+	var mu sync.Mutex // guards the maps
+	at, problems := map[string]MemberStatus{}, map[string]error{}
+	var asking sync.WaitGroup
+	turn := make(chan struct{}, atOnce)
+	for _, name := range names {
+		turn <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-turn }()
+			ask, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			st, err := s.statusOf(ask, name)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				problems[name] = err
+			} else {
+				at[name] = st
+			}
+		})
+	}
+	asking.Wait()
+	return at, problems
+}
+
 // Members lists the log's members and asks each how far it is.
 func (s *Raft) Members(ctx context.Context) []Member {
 	leader, _, _ := s.Role()
+	servers := s.raft.GetConfiguration().Configuration().Servers
+	var names []string
+	for _, m := range servers {
+		names = append(names, nameOf(m.ID))
+	}
+	at, problems := s.statuses(ctx, slices.Compact(slices.Sorted(slices.Values(names))))
 	var out []Member
-	for _, m := range s.raft.GetConfiguration().Configuration().Servers {
+	for _, m := range servers {
 		x := Member{Name: nameOf(m.ID), Voter: m.Suffrage == raft.Voter}
 		x.Leader = x.Name == leader
-		if s.port == nil {
-			st := s.status()
+		if st, ok := at[x.Name]; ok {
 			x.Status = &st
-		} else {
-			ask, cancel := context.WithTimeout(ctx, time.Second)
-			if st, err := s.statusOf(ask, x.Name); err != nil {
-				x.Problem = err.Error()
-			} else {
-				x.Status = &st
-			}
-			cancel()
+		} else if err := problems[x.Name]; err != nil {
+			x.Problem = err.Error()
 		}
 		out = append(out, x)
 	}
@@ -205,21 +234,15 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	servers := s.raft.GetConfiguration().Configuration().Servers
 	known := map[string]raft.ServerID{}
 	live := map[raft.ServerID]bool{}
-	names := s.cfg.Net.Live()
-	at := map[string]MemberStatus{}
-	for _, name := range names {
-		ask, cancel := context.WithTimeout(ctx, time.Second)
-		st, err := s.statusOf(ask, name)
-		cancel()
-		if err != nil {
-			if refused[name] != err.Error() {
-				refused[name] = err.Error()
-				s.log.Warn("a member of the gossip cannot be taken into the log", "name", name, "reason", err)
-			}
-			continue
+	at, problems := s.statuses(ctx, s.cfg.Net.Live())
+	for name, err := range problems {
+		if refused[name] != err.Error() {
+			refused[name] = err.Error()
+			s.log.Warn("a member of the gossip cannot be taken into the log", "name", name, "reason", err)
 		}
+	}
+	for name, st := range at {
 		delete(refused, name)
-		at[name] = st
 		live[raft.ServerID(st.ID)] = true
 	}
 	for _, m := range servers {
