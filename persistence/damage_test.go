@@ -122,6 +122,59 @@ func harmAll(t *testing.T, killed bool) {
 	}
 }
 
+// TestSwappedValueLogs puts value logs in one another's place: each is sound in itself, and the state is not.
+func TestSwappedValueLogs(t *testing.T) { // R3
+	live := t.TempDir()
+	for _, records := range []int{6, 3} { // in a value log each
+		s := openRaft(t, raftConfigIn(live))
+		for i := range records {
+			putText(t, s, fmt.Sprint("of ", records, ", ", i), strings.Repeat("long ", inline/4))
+		}
+		shutRaft(t, s)
+	}
+	s := openRaft(t, raftConfigIn(live))
+	want, dir := picture(t, s), copyOf(t, live)
+	shutRaft(t, s)
+	files, err := filepath.Glob(filepath.Join(dir, "state-1", "*.vlog"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v: %v", files, err)
+	}
+	strange := 0
+	for _, from := range files {
+		for _, to := range files {
+			if from == to {
+				continue
+			}
+			copied := copyOf(t, dir)
+			data, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := filepath.Join(copied, "state-1", filepath.Base(to))
+			if err := os.WriteFile(over, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(raftConfigIn(copied))
+			if err == nil {
+				if got := picture(t, s); got != want {
+					t.Errorf("%s over %s: started with something else: %s", filepath.Base(from), filepath.Base(to), firstDifference(got, want))
+				}
+				_ = s.Close()
+				continue
+			}
+			if !strings.Contains(err.Error(), over+" is damaged") {
+				t.Errorf("%s over %s: refused without its name: %v", filepath.Base(from), filepath.Base(to), err)
+			}
+			if strings.Contains(err.Error(), "another place or time") {
+				strange++
+			}
+		}
+	}
+	if strange == 0 {
+		t.Error("no file was found to be another's")
+	}
+}
+
 // namesFile reports whether a refusal leads to the file that was harmed: by its path, or by that of the file that shows
 // that it lacks something.
 func namesFile(err error, dir, name string) bool {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -26,7 +27,7 @@ import (
 // What a crash may leave passes: the end of the newest memory table or value log torn, the end of MANIFEST torn, a table
 // that was never listed. The state is then a little older than the log, which is applied from there.
 func checkState(dir string, o badger.Options, log *slog.Logger) error {
-	s := &stateFiles{dir: dir, options: o, ends: map[uint32]int64{}}
+	s := &stateFiles{dir: dir, options: o, ends: map[uint32]int64{}, marks: map[uint32][]mark{}}
 	if err := s.list(); err != nil || s.fresh {
 		return err
 	}
@@ -51,6 +52,7 @@ type stateFiles struct {
 
 	newest  uint64                                                    // newest version in listed tables
 	ends    map[uint32]int64                                          // how far each value log is in use
+	marks   map[uint32][]mark                                         // the places in each that are
 	missing pointers                                                  // values that lie in value logs that are not there
 	seen    func(key []byte, version uint64, meta byte, value []byte) // instead of entry
 }
@@ -180,22 +182,35 @@ func (s *stateFiles) versions() error {
 	return nil
 }
 
-// valueLogs holds every value log against what the tables and memory tables say lies in it.
+// valueLogs holds every value log against what the tables and memory tables say lies in it: so far it must be whole, and at
+// each place there must be the value of that key. One that is sound in itself may be another's copy.
 func (s *stateFiles) valueLogs() error {
 	for _, n := range s.vlog {
-		file := s.file(2, n)
-		var end int64
-		var why string
+		file, id := s.file(2, n), uint32(n) //nolint:gosec // parsed with 32 bits
 		if err := sheltered(file, func() error {
 			return mapped(file, func(data []byte) error {
-				end, why = walkValues(data)
-				return headOf(file, data)
+				if err := headOf(file, data); err != nil {
+					return err
+				}
+				if end, why := walkValues(data); end < s.ends[id] {
+					return damaged(file, "byte %d: %s; values up to byte %d are in use", end, why, s.ends[id])
+				}
+				return strange(file, data, s.marks[id])
 			})
 		}); err != nil {
 			return err
 		}
-		if want := s.ends[uint32(n)]; end < want { //nolint:gosec // parsed with 32 bits
-			return damaged(file, "byte %d: %s; values up to byte %d are in use", end, why, want)
+		delete(s.marks, id)
+	}
+	return nil
+}
+
+// strange refuses a value log that has something else at a place where the value of a key must lie.
+func strange(file string, data []byte, marks []mark) error {
+	for _, m := range marks {
+		h, ok := badgerHeaderAt(data[m.offset:])
+		if !ok || h.end+crc32.Size != int(m.size) || keySum(h.key, h.version) != m.sum {
+			return damaged(file, "byte %d: what lies there is not the value that the state has there: it is the file of another place or time", m.offset)
 		}
 	}
 	return nil

@@ -38,33 +38,48 @@ type badgerEntry struct {
 	size       int
 }
 
-// badgerEntryAt reads the entry that b begins with; ok = there is a whole one.
-func badgerEntryAt(b []byte) (e badgerEntry, ok bool) {
+// badgerHeader is the beginning of an entry, before its sum was looked at.
+type badgerHeader struct {
+	key     []byte // without its version
+	version uint64
+	value   int // where it begins
+	end     int // behind the value
+}
+
+// badgerHeaderAt reads the beginning of what may be an entry; ok = there is one that fits into b.
+func badgerHeaderAt(b []byte) (h badgerHeader, ok bool) {
 	if len(b) < 2 {
-		return e, false
+		return h, false
 	}
 	at := 2
 	var n [3]uint64 // lengths of key and value, expiry
 	for i := range n {
 		v, took := binary.Uvarint(b[at:])
 		if took <= 0 {
-			return e, false
+			return h, false
 		}
 		n[i], at = v, at+took
 	}
 	if n[0] < versionSize || n[0] > 1<<16 || n[1] > uint64(len(b)) {
+		return h, false
+	}
+	h.value = at + int(n[0])
+	h.end = h.value + int(n[1])
+	if h.end+crc32.Size > len(b) {
+		return h, false
+	}
+	cut := h.value - versionSize
+	h.key, h.version = b[at:cut], math.MaxUint64-binary.BigEndian.Uint64(b[cut:])
+	return h, true
+}
+
+// badgerEntryAt reads the entry that b begins with; ok = there is a whole one.
+func badgerEntryAt(b []byte) (e badgerEntry, ok bool) {
+	h, ok := badgerHeaderAt(b)
+	if !ok || crc32.Checksum(b[:h.end], castagnoli) != binary.BigEndian.Uint32(b[h.end:]) {
 		return e, false
 	}
-	end := at + int(n[0]) + int(n[1])
-	if end+crc32.Size > len(b) || crc32.Checksum(b[:end], castagnoli) != binary.BigEndian.Uint32(b[end:]) {
-		return e, false
-	}
-	key := b[at : at+int(n[0])]
-	cut := len(key) - versionSize
-	return badgerEntry{
-		meta: b[0], key: key[:cut], version: math.MaxUint64 - binary.BigEndian.Uint64(key[cut:]),
-		value: b[at+int(n[0]) : end], size: end + crc32.Size,
-	}, true
+	return badgerEntry{meta: b[0], key: h.key, version: h.version, value: b[h.value:h.end], size: h.end + crc32.Size}, true
 }
 
 // pointer is where a value lies.

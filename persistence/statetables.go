@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"os"
 	"slices"
@@ -88,6 +89,16 @@ type missingValue struct {
 	file    uint32
 }
 
+// mark is a place in a value log where the value of some key must lie.
+type mark struct{ offset, size, sum uint32 }
+
+// keySum stands for a key and its version.
+func keySum(key []byte, version uint64) uint32 {
+	var v [versionSize]byte
+	binary.BigEndian.PutUint64(v[:], version)
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, v[:])
+}
+
 // entry notes where the value of an entry lies.
 func (s *stateFiles) entry(key []byte, version uint64, meta byte, value []byte) {
 	if s.seen != nil {
@@ -100,6 +111,7 @@ func (s *stateFiles) entry(key []byte, version uint64, meta byte, value []byte) 
 	}
 	if _, there := slices.BinarySearch(s.vlog, uint64(p.file)); there {
 		s.ends[p.file] = max(s.ends[p.file], p.offset+p.size)
+		s.marks[p.file] = append(s.marks[p.file], mark{uint32(p.offset), uint32(p.size), keySum(key, version)}) //nolint:gosec // parsed with 32 bits
 		return
 	}
 	if s.missing == nil {
@@ -137,7 +149,7 @@ func (s *stateFiles) values() error {
 			return err
 		}
 	}
-	again := &stateFiles{dir: s.dir, options: s.options, mem: s.mem, vlog: s.vlog, ends: map[uint32]int64{}, seen: newer}
+	again := &stateFiles{dir: s.dir, options: s.options, mem: s.mem, vlog: s.vlog, seen: newer}
 	if err := again.memTables(); err != nil {
 		return err
 	}
