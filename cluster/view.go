@@ -4,6 +4,9 @@
 package cluster
 
 import (
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -17,6 +20,7 @@ type Member struct {
 	Group       string `json:"g,omitempty"` // conductor_group that it serves
 	Draining    bool   `json:"d,omitempty"` // gets nothing new and hands over what it has
 	Cordoned    bool   `json:"c,omitempty"` // gets nothing new and keeps what it has
+	Kept        string `json:"k,omitempty"` // of a cordoned one: what it has, in the words of View.Hold
 	Cut         bool   `json:"x,omitempty"` // has no contact to the log's leader: what it holds may be claimed (S7)
 	Joining     bool   `json:"j,omitempty"` // is not part of the log yet, or takes no requests yet: it owns nothing
 	Fresh       bool   `json:"f,omitempty"` // its data folder has no log yet
@@ -35,6 +39,14 @@ type View struct {
 	Seq     uint64   // grows with every change that this member saw
 	Members []Member // by name
 	seeds   []uint64 // hash of each name
+	held    []share  // of the cordoned members, oldest first
+}
+
+// share is what a cordoned member keeps.
+type share struct {
+	member int    // index
+	at     uint64 // what is younger goes elsewhere
+	others []uint64
 }
 
 // NewView makes a View of members; of two with one name the later counts.
@@ -51,7 +63,62 @@ func NewView(seq uint64, members []Member) *View {
 	for _, m := range v.Members {
 		v.seeds = append(v.seeds, mix(xxhash.Sum64String(m.Name)))
 	}
+	for i, m := range v.Members {
+		if h, ok := heldBy(i, m); ok {
+			v.held = append(v.held, h)
+		}
+	}
+	slices.SortStableFunc(v.held, func(a, b share) int { // the later one found fewer that take
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(len(b.others), len(a.others)))
+	})
 	return v
+}
+
+func heldBy(i int, m Member) (share, bool) {
+	b, err := base64.RawStdEncoding.DecodeString(m.Kept)
+	at, n := binary.Uvarint(b)
+	if err != nil || n <= 0 || len(b[n:])%8 != 0 || !m.Cordoned || m.Joining || m.Draining || m.Cut {
+		return share{}, false
+	}
+	h := share{member: i, at: at}
+	for b = b[n:]; len(b) > 0; b = b[8:] {
+		h.others = append(h.others, binary.BigEndian.Uint64(b))
+	}
+	return h, true
+}
+
+// Hold words what the member of a name has now, for it to keep when it is cordoned: of what was made up to the revision at, the
+// keys that hash highest with it, among all who take keys of its group. Every member reads the same in it at any later time.
+func (v *View) Hold(name string, at uint64) string {
+	self, _ := v.Find(name)
+	b := binary.AppendUvarint(nil, at)
+	for i := range v.Members {
+		if m := &v.Members[i]; m.Name != name && m.takes(self.Group) {
+			b = binary.BigEndian.AppendUint64(b, v.seeds[i])
+		}
+	}
+	return base64.RawStdEncoding.EncodeToString(b)
+}
+
+// Holder is the cordoned member that keeps a key, made at the revision created (0 = it is being made).
+func (v *View) Holder(key, group string, created uint64) (Member, bool) {
+	if len(v.held) == 0 || created == 0 {
+		return Member{}, false
+	}
+	h := xxhash.Sum64String(key)
+	for _, x := range v.held {
+		m := &v.Members[x.member]
+		w := mix(h ^ v.seeds[x.member])
+		if m.Group == group && created <= x.at && !slices.ContainsFunc(x.others, func(seed uint64) bool { return mix(h^seed) > w }) {
+			return *m, true
+		}
+	}
+	return Member{}, false
+}
+
+// takes reports whether a member takes keys of a group that it did not have before.
+func (m *Member) takes(group string) bool {
+	return !m.Joining && !m.Draining && !m.Cordoned && !m.Cut && m.Group == group
 }
 
 // Owner is who should own a key among the members of a group: the one whose name and the key hash highest. Draining
@@ -61,7 +128,7 @@ func (v *View) Owner(key, group string) (Member, bool) {
 	best, at := uint64(0), -1
 	for i := range v.Members {
 		m := &v.Members[i]
-		if m.Joining || m.Draining || m.Cordoned || m.Cut || m.Group != group {
+		if !m.takes(group) {
 			continue
 		}
 		if w := mix(h ^ v.seeds[i]); at < 0 || w > best { // equal: the first name, on every member

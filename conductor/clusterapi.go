@@ -206,8 +206,9 @@ func (o overview) Owners() httpapi.Owners {
 		}
 		return rows[name]
 	}
+	seen := o.view() // who lives; v may be frozen
 	for _, m := range v.Members {
-		row(m.Name).Alive = true
+		_, row(m.Name).Alive = seen.Find(m.Name)
 	}
 	var out httpapi.Owners
 	o.c.store.Nodes(nil, func(n *node.Node) bool {
@@ -227,7 +228,7 @@ func (o overview) Owners() httpapi.Owners {
 			return true
 		}
 		row(n.Owner.Name).Recorded++
-		_, alive := v.Find(n.Owner.Name)
+		_, alive := seen.Find(n.Owner.Name)
 		switch {
 		case n.Owner.Name == to:
 			out.Recorded.Here++
@@ -250,7 +251,7 @@ func (o overview) Owner(n *node.Node) httpapi.NodeOwner {
 	out := httpapi.NodeOwner{
 		Node: n.UUID, Name: n.Name, Group: n.ConductorGroup, Key: placeOf(n), Placed: o.c.placement.owner(n),
 		Owner: n.Owner.Name, Incarnation: strconv.FormatUint(n.Owner.Incarnation, 16), Epoch: n.Owner.Epoch,
-		Alive: v.Lives(n.Owner.Name, n.Owner.Incarnation),
+		Alive: o.view().Lives(n.Owner.Name, n.Owner.Incarnation),
 	}
 	hashed, _ := v.Owner(placeOf(n), n.ConductorGroup)
 	switch {
@@ -289,8 +290,14 @@ func (o overview) SetState(_ context.Context, state string) error {
 			return conflict("No other conductor takes nodes of conductor_group %q: nobody would look after those of %s. Start or uncordon another one first; nothing was changed.", self.Group, c.cfg.Name)
 		}
 	}
+	kept := ""
+	if state == httpapi.StateCordoned {
+		if kept = self.Kept; !self.Cordoned {
+			kept = c.placement.view.Load().Hold(self.Name, uint64(c.store.Applied()))
+		}
+	}
 	err := c.membership.Update(func(m *cluster.Member) {
-		m.Draining, m.Cordoned = state == httpapi.StateDraining, state == httpapi.StateCordoned
+		m.Draining, m.Cordoned, m.Kept = state == httpapi.StateDraining, state == httpapi.StateCordoned, kept
 	})
 	if err != nil {
 		return &node.Error{Op: "cluster", Kind: node.Unavailable, Err: err, Text: "The other conductors may not have heard of it: " + err.Error() + ". Try again."}

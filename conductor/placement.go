@@ -36,7 +36,7 @@ func placeOf(n *node.Node) string {
 
 // owner is the member that should own a node, "" = nobody serves its group. An operation under way stays with its owner
 // while that lives and has contact to the log: neither a join nor a drain takes a node in mid-operation (S4). A cordoned
-// member keeps what its name is on.
+// member keeps what it had.
 func (p *placement) owner(n *node.Node) string {
 	v := p.view.Load()
 	if n.Intent != nil {
@@ -44,10 +44,11 @@ func (p *placement) owner(n *node.Node) string {
 			return m.Name
 		}
 	}
-	if m, ok := v.Find(n.Owner.Name); ok && m.Cordoned && !m.Draining && !m.Cut && m.Group == n.ConductorGroup {
+	key := placeOf(n)
+	if m, ok := v.Holder(key, n.ConductorGroup, uint64(n.Created)); ok {
 		return m.Name
 	}
-	m, _ := v.Owner(placeOf(n), n.ConductorGroup)
+	m, _ := v.Owner(key, n.ConductorGroup)
 	return m.Name
 }
 

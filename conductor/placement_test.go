@@ -4,6 +4,7 @@
 package conductor
 
 import (
+	"maps"
 	"testing"
 
 	"ferrite/cluster"
@@ -74,8 +75,66 @@ func TestOperationsStayWithTheirOwner(t *testing.T) {
 	if got := p.owner(n); got != "c1" {
 		t.Errorf("an idle node is %s's", got)
 	}
-	see(cluster.Member{Incarnation: 2, Cordoned: true})
-	if got := p.owner(n); got != "c2" {
-		t.Errorf("a cordoned conductor keeps what its name is on, found %s", got)
+}
+
+// A cordoned member keeps exactly what it had, whoever wrote it last and whoever comes and goes meanwhile, and gets nothing new.
+func TestACordonedMemberKeepsWhatItHas(t *testing.T) {
+	p := &placement{self: "c1"}
+	seq := uint64(0)
+	see := func(ms ...cluster.Member) {
+		seq++
+		p.view.Store(cluster.NewView(seq, ms))
+	}
+	c1, c2, c3, c4 := cluster.Member{Name: "c1"}, cluster.Member{Name: "c2"}, cluster.Member{Name: "c3"}, cluster.Member{Name: "c4"}
+	var nodes []*node.Node
+	for i := range 60 { // their last writer is somebody else: they moved while they were idle
+		nodes = append(nodes, &node.Node{UUID: string(rune('A' + i)), Created: node.Rev(i + 1), Owner: node.Owner{Name: []string{"c1", "c2", "c3"}[i%3]}})
+	}
+	has := func(name string) map[string]bool {
+		out := map[string]bool{}
+		for _, n := range nodes {
+			if p.owner(n) == name {
+				out[n.UUID] = true
+			}
+		}
+		return out
+	}
+	cordon := func(m *cluster.Member) {
+		m.Kept = p.view.Load().Hold(m.Name, 60)
+		m.Cordoned = true
+	}
+	see(c1, c2, c3)
+	had := has("c2")
+	cordon(&c2)
+	same := func(when string) {
+		t.Helper()
+		if got := has("c2"); !maps.Equal(got, had) {
+			t.Errorf("%s: it has %d nodes, wanted the %d that it had: %v, %v", when, len(got), len(had), got, had)
+		}
+	}
+	see(c1, c2, c3)
+	same("cordoned")
+	see(c1, c2)
+	same("another one died")
+	see(c1, c2, c3, c4)
+	same("another one joined")
+	third := has("c3")
+	cordon(&c3)
+	see(c1, c2, c3, c4)
+	same("another one is cordoned too")
+	if got := has("c3"); !maps.Equal(got, third) {
+		t.Errorf("the second one has %d nodes, wanted %d", len(got), len(third))
+	}
+	for i := range 60 {
+		for _, created := range []node.Rev{0, 61} {
+			if to := p.owner(&node.Node{UUID: string(rune('A' + i)), Created: created, Owner: node.Owner{Name: "c2"}}); to != "c1" && to != "c4" {
+				t.Fatalf("a new node goes to %s", to)
+			}
+		}
+	}
+	c2.Draining = true
+	see(c1, c2, c3, c4)
+	if got := has("c2"); len(got) != 0 {
+		t.Errorf("it drains and has %d nodes", len(got))
 	}
 }
