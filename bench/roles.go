@@ -178,7 +178,7 @@ type engineWorker struct {
 func newEngineWorker(_ context.Context, s setup) (role, error) {
 	w := &engineWorker{wake: make(chan struct{}, 1), base: memory().RSS}
 	cfg := ipmi.Defaults()
-	cfg.Handshakes, cfg.Rate, cfg.SubnetRate, cfg.Logger = 0, 0, 0, quiet()
+	cfg.Handshakes, cfg.Rate, cfg.SubnetRate, cfg.Logger, cfg.Portable = 0, 0, 0, quiet(), s.Portable
 	if s.PerPoll {
 		cfg.SessionIdle = time.Nanosecond
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,7 +17,7 @@ type SyncConfig struct {
 	BMCs     int
 	Rounds   int
 	Window   int64         // readings under way at a time
-	Against  []string      // "echo", "ipmipower", "ipmitool"
+	Against  []string      // some of Contenders
 	Dead     []float64     // shares of dead BMCs to measure freshness with; none = freshness is not measured
 	Interval time.Duration // of the power sync while freshness is measured
 	Sizes    []int         // fleets of Growth
@@ -24,8 +25,14 @@ type SyncConfig struct {
 	Progress
 }
 
+// Contenders are what Sync can be compared with: the raw limit, our own engine on the socket of systems without batches, and
+// the tools of today.
+func Contenders() []string { return []string{"echo", "portable", "ipmipower", "ipmitool"} }
+
 // Names of the contenders.
 const (
+	portEngine = "ferrite, engine alone, kept sessions, portable socket"
+
 	keptWhole  = "ferrite, whole conductor, kept sessions"
 	keptEngine = "ferrite, engine alone, kept sessions"
 	eachWhole  = "ferrite, whole conductor, a session per poll"
@@ -168,7 +175,7 @@ func ours(w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
 
 func tools(against []string) (out []string) {
 	for _, name := range against {
-		if name != "echo" {
+		if name != "echo" && name != "portable" {
 			out = append(out, name)
 		}
 	}
@@ -184,6 +191,18 @@ func rivals(ctx context.Context, w *crew, cfg SyncConfig, r *Report, port int) (
 			return nil, err
 		}
 		all = append(all, c)
+	}
+	if slices.Contains(cfg.Against, "portable") {
+		cfg.say("starting %s", portEngine)
+		h, err := w.hire(setup{Kind: "engine", BMCs: cfg.BMCs, Port: port, Portable: true})
+		if err != nil {
+			return nil, err
+		}
+		h.row = r.row(portEngine, "a system call for each datagram")
+		if _, err := h.ask(request{Do: "round", N: 1, Window: cfg.Window}); err != nil {
+			return nil, err
+		}
+		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, 20_000))
 	}
 	if slices.Contains(cfg.Against, "ipmipower") {
 		path, err := tool("ipmipower")
@@ -234,14 +253,48 @@ func ratios(r *Report) {
 			}
 		}
 	}
+	if x := r.find(portEngine); x != nil {
+		r.compare(x, r.find(keptEngine), figCPU)
+	}
 	r.compare(r.find(eachWhole), r.find(keptWhole), figCPU)
+}
+
+// What Growth needs: of each node of each fleet (a conductor, an engine and an echo), and of each simulated BMC.
+const (
+	growthNode = 15_000
+	growthBMC  = 5_000
+	growthMore = 1 << 30 // for everything else
+)
+
+// growthFits are the sizes that memory allows, smallest first, and why others are left out ("" = none is).
+func growthFits(sizes []int, available int64) (fit []int, why string) {
+	need := func(s []int) (bytes int64) {
+		for _, n := range s {
+			bytes += int64(n) * growthNode
+		}
+		return bytes + int64(slices.Max(s))*growthBMC + growthMore
+	}
+	for fit = slices.Sorted(slices.Values(sizes)); len(fit) > 1 && need(fit) > available; {
+		n := fit[len(fit)-1]
+		why += fmt.Sprintf("%d BMCs are left out: with them it needs %.1f GB of memory, and %.1f GB are available. ", n, float64(need(fit))/1e9, float64(available)/1e9)
+		fit = fit[:len(fit)-1]
+	}
+	return fit, strings.TrimSpace(why)
 }
 
 // Growth measures what a node costs in fleets of several sizes. All fleets are there at once and take turns, so that the hour
 // of the day is the same for all.
 func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
-	largest := slices.Max(cfg.Sizes)
+	sizes, why := cfg.Sizes, ""
+	if kb, ok := proc("/proc/meminfo", "MemAvailable:"); ok {
+		sizes, why = growthFits(sizes, kb<<10)
+	}
+	largest := slices.Max(sizes)
 	r := newReport("growth", largest, cfg.Rounds)
+	if why != "" {
+		cfg.say("%s", why)
+		r.Notes = append(r.Notes, why)
+	}
 	w := &crew{ctx: ctx, self: cfg.Self}
 	defer w.goHome()
 	port, err := freeUDP()
@@ -255,7 +308,7 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	type fleet struct{ whole, engine, echo *Row }
 	var all []contender
 	var fleets []fleet
-	for _, n := range cfg.Sizes {
+	for _, n := range sizes {
 		x := fleet{r.row(fmt.Sprintf("%s, %d", keptWhole, n), ""), r.row(fmt.Sprintf("%s, %d", keptEngine, n), ""), r.row(fmt.Sprintf("%s, %d", echoName, n), "")}
 		for _, p := range []struct {
 			row      *Row
@@ -279,7 +332,7 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 		x.whole.Nodes, x.engine.Nodes, x.echo.Nodes = n, n, n
 		all, fleets = append(all, echo), append(fleets, x)
 	}
-	cfg.say("%d rounds of %d fleets", cfg.Rounds, len(cfg.Sizes))
+	cfg.say("%d rounds of %d fleets", cfg.Rounds, len(sizes))
 	if err := turns(all, cfg.Rounds, cfg.Progress); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func TestBench(t *testing.T) {
 		row    string // a row that must be there
 		figure string
 	}{
-		{"sync --bmcs 40 --rounds 2 --against echo,ipmipower --dead 0.1 --interval 500ms", 1, "ferrite, whole conductor, kept sessions", "commits_per_round"},
+		{"sync --bmcs 40 --rounds 2 --against echo,portable,ipmipower --dead 0.1 --interval 500ms", 1, "ferrite, whole conductor, kept sessions", "commits_per_round"},
 		{"growth --sizes 20,40 --rounds 2", 3, "ferrite, engine alone, kept sessions, 40", "bytes_per_node"},
 		{"commit --rounds 1 --voters 1 --writers 4 --for 50ms --calls 8", 0, "ferrite, voters: 1, writers: 4, at the leader", "commits_per_s"},
 		{"api --bmcs 10 --rounds 1 --for 50ms --clients 2", 0, "ferrite, GET one node", "requests_per_s"},
@@ -59,6 +59,9 @@ func TestBench(t *testing.T) {
 		for _, row := range doc.Results {
 			figures, _ := row["figures"].(map[string]any)
 			found = found || row["name"] == x.row && figures[x.figure] != nil
+		}
+		if name == "sync" && !bytes.Contains(b, []byte(`"ferrite, engine alone, kept sessions, portable socket"`)) {
+			t.Errorf("bench sync has nothing of the portable socket:\n%s", b)
 		}
 		if !found {
 			t.Errorf("bench %s has no row %q with %s:\n%s", name, x.row, x.figure, b)

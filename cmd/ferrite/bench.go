@@ -124,7 +124,7 @@ func newBenchSync() *cobra.Command {
 		Use: "sync", Short: "Power sync of a simulated fleet through a whole conductor", Args: noArgs,
 		Long: `Reads the power of a whole simulated fleet as fast as it goes (no pacing): through a whole conductor and through the IPMI
 engine alone, with sessions that are kept and with a session for each reading, in turns with a raw UDP echo that has the same
-crypto and batching, with "ipmipower --stat" (5,000 hosts at a time), and with "ipmitool power status" (200 of the BMCs).
+crypto and batching, with the engine on the socket of systems that have no batches (portable), with "ipmipower --stat" (5,000 hosts at a time), and with "ipmitool power status" (200 of the BMCs).
 With --dead, conductors then sweep side by side at --interval, and the age of the living nodes' power state is looked at.
 Simulator, echo server and each contender are processes of their own.`,
 		Example: "  ferrite bench sync --bmcs 1000 --rounds 9\n  ferrite bench sync --bmcs 50000 --rounds 5 --against echo --dead 0.05,0.2 --out bench/results",
@@ -133,7 +133,7 @@ Simulator, echo server and each contender are processes of their own.`,
 				if name == "" {
 					continue
 				}
-				if err := oneOf("against", name, "echo", "ipmipower", "ipmitool"); err != nil {
+				if err := oneOf("against", name, bench.Contenders()...); err != nil {
 					return err
 				}
 				cfg.Against = append(cfg.Against, name)
@@ -146,7 +146,7 @@ Simulator, echo server and each contender are processes of their own.`,
 	}
 	f.add(c)
 	syncFlags(c, &cfg, 1000, 7)
-	c.Flags().StringVar(&against, "against", "echo,ipmipower", "what to compare with: echo, ipmipower, ipmitool")
+	c.Flags().StringVar(&against, "against", "echo,ipmipower", "what to compare with: "+strings.Join(bench.Contenders(), ", "))
 	c.Flags().Float64SliceVar(&cfg.Dead, "dead", nil, "shares of dead BMCs to measure the age of the others' power state with, like 0.05,0.2; 0 = with none")
 	c.Flags().DurationVar(&cfg.Interval, "interval", 5*time.Second, "how often each BMC is read then")
 	return c
@@ -165,8 +165,9 @@ func newBenchGrowth() *cobra.Command {
 		Use: "growth", Short: "What a node costs in fleets of several sizes", Args: noArgs,
 		Long: `Sets up fleets of several sizes at once, and reads each as fast as it goes, in turns: CPU for each reading and memory for each
 node, of the whole conductor, of the engine alone, and of the raw echo. Needs about 15 KB of memory for each node of all sizes
-together, and 5 KB for each BMC of the simulator.`,
-		Example: "  ferrite bench growth --sizes 1000,5000,10000,20000,50000 --out bench/results",
+together, and 5 KB for each BMC of the simulator; sizes that do not fit into the memory that is available are left out, and it
+says so.`,
+		Example: "  ferrite bench growth --sizes 1000,10000,100000 --out bench/results",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(cfg.Sizes) == 0 || slices.Min(cfg.Sizes) < 1 {
 				return errors.New("--sizes: wanted numbers of BMCs, like 1000,10000")
@@ -179,7 +180,7 @@ together, and 5 KB for each BMC of the simulator.`,
 		},
 	}
 	f.add(c)
-	c.Flags().IntSliceVar(&cfg.Sizes, "sizes", []int{1000, 5000, 10_000, 20_000, 50_000}, "sizes of the fleets")
+	c.Flags().IntSliceVar(&cfg.Sizes, "sizes", []int{1000, 5000, 10_000, 20_000, 50_000, 100_000}, "sizes of the fleets")
 	c.Flags().IntVar(&cfg.Rounds, "rounds", 7, "how many rounds")
 	c.Flags().Int64Var(&cfg.Window, "window", 512, "readings under way at a time")
 	return c

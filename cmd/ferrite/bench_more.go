@@ -54,7 +54,7 @@ func newBenchAll() *cobra.Command {
 	var quick bool
 	c := &cobra.Command{
 		Use: "all", Short: "All benches, one after the other, as the kept results were made", Args: noArgs,
-		Long: `Runs all benches with the sizes of the kept results, which takes about half an hour and 4 GB of memory. --quick takes small
+		Long: `Runs all benches with the sizes of the kept results, which takes about half an hour and 6 GB of memory. --quick takes small
 fleets and few rounds, to see that all of them work. A bench that fails does not keep the others from running.`,
 		Example: "  ferrite bench all --out bench/results\n  ferrite bench all --quick",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -93,15 +93,15 @@ fleets and few rounds, to see that all of them work. A bench that fails does not
 
 var (
 	allBenches = []string{
-		"sync --bmcs 1000 --rounds 9 --against echo,ipmipower,ipmitool",
-		"sync --bmcs 10000 --rounds 7 --against echo,ipmipower,ipmitool --dead 0.05,0.2",
+		"sync --bmcs 1000 --rounds 9 --against echo,portable,ipmipower,ipmitool",
+		"sync --bmcs 10000 --rounds 7 --against echo,portable,ipmipower,ipmitool --dead 0.05,0.2",
 		"sync --bmcs 50000 --rounds 7 --against echo,ipmipower --dead 0 --interval 2s",
 		"growth --rounds 7",
 		"api", "commit",
 		"takeover --bmcs 3000", "takeover --bmcs 10000", "takeover --bmcs 50000 --rounds 2", "console",
 	}
 	quickBenches = []string{
-		"sync --bmcs 200 --rounds 2 --against echo --dead 0.05 --interval 1s", "growth --sizes 100,200 --rounds 2", "api --rounds 1 --for 200ms",
+		"sync --bmcs 200 --rounds 2 --against echo,portable --dead 0.05 --interval 1s", "growth --sizes 100,200 --rounds 2", "api --rounds 1 --for 200ms",
 		"commit --rounds 1 --for 200ms --calls 640", "takeover --bmcs 100 --rounds 1 --sample 20 --interval 1s",
 		"console --bmcs 100 --consoles 30 --rounds 1 --sample 20 --interval 1s",
 	}
