@@ -254,7 +254,7 @@ const otherVersion = "0.0.0-other"
 func (n *nemesis) anotherBuild() string {
 	file := filepath.Join(n.t.TempDir(), "ferrite-"+otherVersion)
 	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version="+otherVersion, "-o", file, "ferrite/cmd/ferrite").CombinedOutput(); err != nil {
-		n.t.Logf("SKIPPED: another build of ferrite: %v %s", err, out)
+		n.t.Logf("SKIPPED: another build of ferrite: %v %s", err, lastLine(string(out)))
 		return ""
 	}
 	return file
