@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"ferrite/cluster"
 	"ferrite/node"
+	"ferrite/persistence"
 )
 
 // testTime is how long anything may take before a test gives up on it.
@@ -263,7 +266,10 @@ func TestAPatchOfThePlaceIsMadeByTheNewOwner(t *testing.T) {
 
 func TestSettingsMustAgree(t *testing.T) { // L4
 	net := cluster.NewNetwork()
-	c1 := start(t, oneOf(t, net, "c1"))
+	told := &lines{}
+	first := oneOf(t, net, "c1")
+	first.Logger = slog.New(slog.NewTextHandler(told, nil))
+	c1 := start(t, first)
 	cfg := oneOf(t, net, "c2", c1.membership.Addr())
 	cfg.Policy.HardwareTypes = []string{"fake-hardware"}
 	c, err := Start(context.Background(), cfg)
@@ -273,6 +279,32 @@ func TestSettingsMustAgree(t *testing.T) { // L4
 	if err == nil || !strings.Contains(err.Error(), "enabled_hardware_types is [fake-hardware ipmi] there and [fake-hardware] here") {
 		t.Errorf("a conductor with other settings: %v", err)
 	}
+	if n := told.count("its settings differ"); n != 1 {
+		t.Errorf("the member told of it %d times", n)
+	}
+	for _, m := range c1.store.(*persistence.Raft).Members(context.Background()) {
+		if m.Name != "c1" {
+			t.Errorf("%s has stayed in the log", m.Name)
+		}
+	}
+}
+
+// lines are what conductors log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
 }
 
 // A data folder of another cluster under the same key: refused at its start, and nobody is harmed.
@@ -280,7 +312,10 @@ func TestAForeignFolderIsRefused(t *testing.T) { // L4
 	net := cluster.NewNetwork()
 	foreign := oneOf(t, net, "c2")
 	stop(t, start(t, foreign)) // a cluster of its own
-	c1 := start(t, oneOf(t, net, "c1"))
+	told := &lines{}
+	first := oneOf(t, net, "c1")
+	first.Logger = slog.New(slog.NewTextHandler(told, nil))
+	c1 := start(t, first)
 	foreign.Cluster.Join = []string{c1.membership.Addr()}
 	c, err := Start(context.Background(), foreign)
 	if err == nil {
@@ -289,6 +324,7 @@ func TestAForeignFolderIsRefused(t *testing.T) { // L4
 	if err == nil || !strings.Contains(err.Error(), "start with an empty folder to join that one") {
 		t.Errorf("a foreign folder: %v", err)
 	}
+	until(t, "the member tells of it", func() bool { return told.count("a conductor of another cluster gossips here") == 1 })
 	if code, text := ask(t, c1, "POST", "/v1/nodes", `{"driver":"fake-hardware"}`); code != 201 {
 		t.Errorf("%d %s", code, text)
 	}

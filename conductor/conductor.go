@@ -117,6 +117,7 @@ func (c *Conductor) start(ctx context.Context) error {
 	}
 	if c.membership != nil {
 		if name, tag := c.stranger(); name != "" {
+			c.confess(ctx)
 			_ = ln.Close()
 			return fmt.Errorf("the data folder %s is of cluster %s, but conductor %s, which --join leads to, is of cluster %s: start with an empty folder to join that one, or with another --join", c.cfg.DataDir, c.clusterTag(), name, tag)
 		}

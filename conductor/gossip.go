@@ -8,6 +8,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -105,10 +106,14 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	if err != nil {
 		return nil, errors.Join(context.Cause(starting), raft.Close())
 	}
+	settings, err := json.Marshal(c.agreed())
+	if err != nil {
+		return nil, errors.Join(err, raft.Close())
+	}
 	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
 	return &persistence.Net{
 		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: starting.Done(), Version: c.cfg.Version,
-		Patience: patience[x.Profile],
+		Patience: patience[x.Profile], Settings: settings, Differ: c.differ,
 	}, nil
 }
 
@@ -162,6 +167,14 @@ func (c *Conductor) stranger() (name, tag string) {
 		}
 	}
 	return "", ""
+}
+
+// confess tells the members of another cluster whose this one is, before it ends: so each of them says so too.
+func (c *Conductor) confess(ctx context.Context) {
+	if err := c.membership.Update(func(m *cluster.Member) { m.Cluster = c.clusterTag() }); err != nil {
+		c.log.Debug("gossip", "error", err)
+	}
+	wait(ctx, time.Second) // they look at once when they hear of it
 }
 
 // reach is an address as others reach it.

@@ -73,10 +73,7 @@ var agreedKey = persistence.Key{Kind: persistence.KindSetting, ID: "agreed"}
 // agree holds this conductor's settings against those of the cluster. A lone living conductor may change them; one that joins
 // others may not.
 func (c *Conductor) agree(ctx context.Context) error {
-	mine := agreed{
-		Valid: c.cfg.Policy.Valid, HardwareTypes: slices.Sorted(slices.Values(c.cfg.Policy.HardwareTypes)),
-		Enabled: c.cfg.Policy.Enabled,
-	}
+	mine := c.agreed()
 	b, err := json.Marshal(mine)
 	if err != nil {
 		return err
@@ -90,7 +87,7 @@ func (c *Conductor) agree(ctx context.Context) error {
 		if ok && c.membership != nil && len(c.membership.View().Members) > 1 {
 			var theirs agreed
 			_ = json.Unmarshal(old, &theirs) // what does not parse differs
-			return fmt.Errorf("the cluster's settings differ from this conductor's: %s. Give all conductors the same, or stop the others first", difference(theirs, mine))
+			return fmt.Errorf(differing, difference(theirs, mine))
 		}
 		_, err := c.store.Commit(ctx, persistence.Tx{
 			If: []persistence.Cond{{Key: agreedKey, Rev: r.Rev}}, Put: []persistence.Put{{Key: agreedKey, Value: b}},
@@ -101,6 +98,27 @@ func (c *Conductor) agree(ctx context.Context) error {
 		}
 	}
 }
+
+// differing is what a conductor is told that has other settings.
+const differing = "the cluster's settings differ from this conductor's: %s. Give all conductors the same, or stop the others first"
+
+// agreed are this conductor's.
+func (c *Conductor) agreed() agreed {
+	return agreed{Valid: c.cfg.Policy.Valid, HardwareTypes: slices.Sorted(slices.Values(c.cfg.Policy.HardwareTypes)), Enabled: c.cfg.Policy.Enabled}
+}
+
+// differ words what a newcomer's settings are refused for, for it and for us; "" = nothing. What only another version has said
+// otherwise is no reason yet: see agree.
+func (c *Conductor) differ(theirs []byte) (told, tell string) {
+	var x agreed
+	mine := c.agreed()
+	if err := json.Unmarshal(theirs, &x); err != nil || difference(x, mine) == otherVersion {
+		return "", ""
+	}
+	return fmt.Sprintf(differing, difference(mine, x)), difference(x, mine)
+}
+
+const otherVersion = "they were written by another version"
 
 // difference names the first setting that differs.
 func difference(theirs, mine agreed) string {
@@ -116,7 +134,7 @@ func difference(theirs, mine agreed) string {
 			return fmt.Sprintf("%s is %s there and %s here", row.name, a, b)
 		}
 	}
-	return "they were written by another version"
+	return otherVersion
 }
 
 // handOver gives every node to the others before this conductor ends: it takes nothing new, running operations end here, and

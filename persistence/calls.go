@@ -27,6 +27,7 @@ const (
 	callRead    = 2 // nothing; answered with an encoded outcome whose rev is the read index
 	callStatus  = 3 // nothing; answered with a MemberStatus in JSON
 	callEvict   = 4 // the name of a member; answered with an encoded outcome
+	callRefuse  = 5 // why a newcomer is not taken in; answered with nothing
 )
 
 const (
@@ -339,6 +340,12 @@ func (p *port) serve(c net.Conn) {
 		case callStatus:
 			b, _ := json.Marshal(p.s.status()) // of plain fields
 			reply(corr, b)
+		case callRefuse:
+			select {
+			case p.s.refused <- string(body):
+			default:
+			}
+			reply(corr, nil)
 		case callEvict:
 			name := string(body)
 			p.s.background.Go(func() { reply(corr, encodeOutcome(0, p.s.evictHere(name))) })

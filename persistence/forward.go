@@ -247,6 +247,10 @@ func (s *Raft) joinLog(servers []raft.Server) error {
 		select {
 		case <-s.life.Done():
 			return ErrClosed
+		case why := <-s.refused:
+			if !s.isMember() {
+				return errors.New(why)
+			}
 		case <-s.cfg.Net.Stop:
 			return fmt.Errorf("the log: stopped while waiting for it: %s", s.waitsFor())
 		case <-tell.C:

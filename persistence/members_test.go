@@ -6,6 +6,7 @@ package persistence_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -400,6 +401,64 @@ func TestWithoutQuorum(t *testing.T) { // R4
 	}
 	c.join("c3", false)
 	c.commit(c1, putSetting("a", "2", rev))
+}
+
+// say is a hello of another version, as it goes over the wire.
+func say(w io.Writer, text string) {
+	_, _ = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...))
+}
+
+// hear reads one.
+func hear(r io.Reader) string {
+	var n [4]byte
+	if _, err := io.ReadFull(r, n[:]); err != nil {
+		return err.Error()
+	}
+	b := make([]byte, binary.BigEndian.Uint32(n[:]))
+	_, err := io.ReadFull(r, b)
+	return fmt.Sprint(string(b), err)
+}
+
+// Who speaks another version of the log's protocol is refused by both sides, whoever calls, and both say which is to be upgraded.
+func TestAnOldVersionIsRefusedByBothSides(t *testing.T) { // L1
+	c := newCrowd(t)
+	c.join("c1", true)
+	conn, err := net.Dial("tcp", c.at["c1"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte{'c'})
+	say(conn, `{"Version":99,"Name":"c9"}`)
+	const there = "c9 speaks version 99 of the log's protocol"
+	if got := hear(conn); !strings.Contains(got, there) {
+		t.Errorf("the caller hears %s", got)
+	}
+	c.eventually("c1 tells of the caller", func() bool {
+		return strings.Contains(c.logs.String(), "a conductor is refused") && strings.Contains(c.logs.String(), there)
+	})
+
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = hear(conn)
+			say(conn, `{"Version":99,"Name":"c8","Refused":"c1 is too new for c8"}`)
+			_ = conn.Close()
+		}
+	}()
+	c.mu.Lock()
+	c.at["c8"], c.live["c8"] = ln.Addr().String(), true
+	c.mu.Unlock()
+	c.eventually("c1 tells of the one that it has called", func() bool { return strings.Contains(c.logs.String(), "c1 is too new for c8") })
 }
 
 func TestForeignersAreRefused(t *testing.T) { // L3, L4

@@ -102,6 +102,8 @@ type MemberStatus struct {
 	Version string
 	Applied node.Rev
 	Last    node.Rev // newest entry in its log
+
+	Settings []byte `json:",omitempty"` // that all must have alike
 }
 
 // Member is one of the log's members.
@@ -116,7 +118,7 @@ type Member struct {
 func (s *Raft) status() MemberStatus {
 	m := MemberStatus{Name: s.cfg.Name, ID: string(s.id), Applied: s.Applied(), Last: node.Rev(s.raft.LastIndex())}
 	if s.cfg.Net != nil {
-		m.Version = s.cfg.Net.Version
+		m.Version, m.Settings = s.cfg.Net.Version, s.cfg.Net.Settings
 	}
 	return m
 }
@@ -241,12 +243,16 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 			s.log.Warn("a member of the gossip cannot be taken into the log", "name", name, "reason", err)
 		}
 	}
-	for name, st := range at {
-		delete(refused, name)
-		live[raft.ServerID(st.ID)] = true
-	}
 	for _, m := range servers {
 		known[string(m.ID)] = m.ID
+	}
+	for name, st := range at {
+		if _, ok := known[st.ID]; !ok && s.differs(ctx, st, refused) {
+			delete(at, name)
+			continue
+		}
+		delete(refused, name)
+		live[raft.ServerID(st.ID)] = true
 	}
 	maps.DeleteFunc(away, func(id raft.ServerID, _ time.Time) bool { return known[string(id)] == "" }) // evicted meanwhile
 	for _, st := range at {
@@ -315,6 +321,28 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 			s.membership(s.raft.DemoteVoter(gone, 0, 5*time.Second))
 		}
 	}
+}
+
+// differs refuses a newcomer whose settings are not ours, and tells both sides why.
+func (s *Raft) differs(ctx context.Context, st MemberStatus, refused map[string]string) bool {
+	if s.cfg.Net.Differ == nil || st.Settings == nil {
+		return false
+	}
+	told, tell := s.cfg.Net.Differ(st.Settings)
+	if told == "" {
+		return false
+	}
+	if refused[st.Name] != tell {
+		refused[st.Name] = tell
+		s.log.Warn("a conductor is refused: its settings differ", "name", st.Name, "reason", tell)
+	}
+	if l, err := s.port.open(st.Name, time.Second); err == nil {
+		ask, cancel := context.WithTimeout(ctx, time.Second)
+		_, _ = l.ask(ask, callRefuse, []byte(told)) // asked again as long as it is there
+		cancel()
+		l.end()
+	}
+	return true
 }
 
 func (s *Raft) vote(st MemberStatus) {

@@ -43,6 +43,10 @@ type Net struct {
 	Grace time.Duration
 	// Version of this binary, for the list of members.
 	Version string
+	// Settings are those of this conductor that all must have alike; Differ holds a newcomer's against them and words the
+	// difference for it and for us, "" = there is none (L4). Who differs is not taken in. nil = nothing is compared.
+	Settings []byte
+	Differ   func(theirs []byte) (told, tell string)
 }
 
 // What a connection to the log's port is for: its first byte.

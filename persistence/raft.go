@@ -54,6 +54,7 @@ type Raft struct {
 	diskFree   atomic.Uint64             // bytes, as last seen
 	low        atomic.Bool               // the disk is below its watermark
 	handing    atomic.Bool               // the only vote is being given away
+	refused    chan string               // holds 1: why the log's leader does not take this member in
 	life       context.Context
 	end        context.CancelFunc
 	background sync.WaitGroup
@@ -81,7 +82,7 @@ func Open(cfg Config) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{}), process: rand.Uint64()} //nolint:gosec // tells processes apart, keeps no secret
+	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{}), refused: make(chan string, 1), process: rand.Uint64()} //nolint:gosec // tells processes apart, keeps no secret
 	s.rounds.run, s.leaderRounds.run = s.round, s.readRound
 	s.life, s.end = context.WithCancel(context.Background())
 	if err := os.MkdirAll(s.dir.wal(), 0o700); err != nil {

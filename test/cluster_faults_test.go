@@ -340,7 +340,7 @@ func TestClusterRefusesStrangers(t *testing.T) {
 
 	differs := e.member("c5", "127.0.0.1", "")
 	differs.args = append(differs.args, "--enabled-hardware-types", "fake-hardware")
-	e.refused(differs, "enabled_hardware_types is [fake-hardware ipmi] there and [fake-hardware] here", "")
+	e.refused(differs, "enabled_hardware_types is [fake-hardware ipmi] there and [fake-hardware] here", "its settings differ")
 
 	foreign := &ensemble{t: t, key: e.key, expect: 1, http: e.http}
 	lone := foreign.member("c6", "127.0.0.1", "")
@@ -348,7 +348,7 @@ func TestClusterRefusesStrangers(t *testing.T) {
 	foreign.startAll()
 	lone.ends()
 	lone.args = swapped(lone.args, "--join", e.join)
-	e.refused(lone, "is of cluster", "")
+	e.refused(lone, "is of cluster", "a conductor of another cluster gossips here")
 
 	w.more(50)
 	w.end()
