@@ -48,7 +48,7 @@ fuzz: ## every fuzz target in turn, FUZZTIME each (1m); what fails is kept in it
 	@for p in $$($(GO) list ./...); do \
 		fs=$$($(GO) test $$p -list '^Fuzz') || exit 1; \
 		for f in $$(echo "$$fs" | grep ^Fuzz); do \
-			echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) || exit 1; \
+			echo "$$p $$f"; $(GO) test $$p -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 		done; \
 	done
 
