@@ -327,8 +327,13 @@ func (c *Conductor) attend(ctx context.Context) error {
 				c.log.Info("the leader of the log is heard again")
 			}
 		}
-		if !frozen && !lone && now.Seq != c.placement.view.Load().Seq {
+		switch {
+		case frozen || lone:
+			c.placement.old.Store(true)
+		case now.Seq != c.placement.view.Load().Seq:
 			c.adopt(now)
+		case c.placement.old.Swap(false): // nobody has come or gone meanwhile
+			c.fleet.Rebalance()
 		}
 	}
 }
@@ -344,6 +349,7 @@ func remotes(v *cluster.View) (out []string) {
 // adopt makes a View the one that places nodes.
 func (c *Conductor) adopt(v *cluster.View) {
 	before := c.placement.view.Swap(v)
+	c.placement.old.Store(false)
 	c.views.Add(1)
 	for _, m := range v.Members {
 		if !before.Lives(m.Name, m.Incarnation) {

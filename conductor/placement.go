@@ -14,6 +14,7 @@ import (
 // placement says who should own a node: a View of the members, and the node's key in it.
 type placement struct {
 	view        atomic.Pointer[cluster.View]
+	old         atomic.Bool // view is frozen, or the gossip errs: see mine
 	self        string
 	incarnation uint64
 }
@@ -52,8 +53,14 @@ func (p *placement) owner(n *node.Node) string {
 	return m.Name
 }
 
-// mine is what S3 calls wanted.
-func (p *placement) mine(n *node.Node) bool { return p.owner(n) == p.self }
+// mine is what S3 calls wanted. By an old View an operation of another conductor is not: its owner may have come meanwhile (S4,
+// S7).
+func (p *placement) mine(n *node.Node) bool {
+	if n.Intent != nil && n.Intent.Owner.Name != p.self && p.old.Load() {
+		return false
+	}
+	return p.owner(n) == p.self
+}
 
 // groups are the conductor groups that somebody serves.
 func (p *placement) groups() (out []string) {

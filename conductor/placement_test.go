@@ -138,3 +138,26 @@ func TestACordonedMemberKeepsWhatItHas(t *testing.T) {
 		t.Errorf("it drains and has %d nodes", len(got))
 	}
 }
+
+// Who has lost contact to the log, and has it again, has an old View for a moment: it takes no operation of a conductor that it does
+// not know (S4, S7).
+func TestAnOldViewTakesNoOperation(t *testing.T) {
+	p := &placement{self: "c1"}
+	p.view.Store(cluster.NewView(1, []cluster.Member{{Name: "c1", Incarnation: 1}}))
+	n := &node.Node{UUID: "a"}
+	under := func(name string, incarnation uint64) *node.Node {
+		x := n.Clone()
+		x.Owner = node.Owner{Name: name, Incarnation: incarnation}
+		x.Intent = &node.Intent{ID: "op", Owner: x.Owner}
+		return x
+	}
+	for _, old := range []bool{false, true} {
+		p.old.Store(old)
+		if !p.mine(n) || !p.mine(under("c1", 1)) || !p.mine(under("c1", 7)) {
+			t.Errorf("old %v: an idle node, or an operation of this name, is not wanted", old)
+		}
+		if got := p.mine(under("c2", 2)); got == old {
+			t.Errorf("old %v: an operation of another one is wanted: %v", old, got)
+		}
+	}
+}
