@@ -93,7 +93,7 @@ func (v *View) Hold(name string, at uint64) string {
 	self, _ := v.Find(name)
 	b := binary.AppendUvarint(nil, at)
 	for i := range v.Members {
-		if m := &v.Members[i]; m.Name != name && m.takes(self.Group) {
+		if m := &v.Members[i]; m.Name != name && m.Takes(self.Group) {
 			b = binary.BigEndian.AppendUint64(b, v.seeds[i])
 		}
 	}
@@ -116,8 +116,8 @@ func (v *View) Holder(key, group string, created uint64) (Member, bool) {
 	return Member{}, false
 }
 
-// takes reports whether a member takes keys of a group that it did not have before.
-func (m *Member) takes(group string) bool {
+// Takes reports whether a member takes keys of a group that it did not have before.
+func (m *Member) Takes(group string) bool {
 	return !m.Joining && !m.Draining && !m.Cordoned && !m.Cut && m.Group == group
 }
 
@@ -128,7 +128,7 @@ func (v *View) Owner(key, group string) (Member, bool) {
 	best, at := uint64(0), -1
 	for i := range v.Members {
 		m := &v.Members[i]
-		if !m.takes(group) {
+		if !m.Takes(group) {
 			continue
 		}
 		if w := mix(h ^ v.seeds[i]); at < 0 || w > best { // equal: the first name, on every member

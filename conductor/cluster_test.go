@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -327,5 +328,45 @@ func TestAForeignFolderIsRefused(t *testing.T) { // L4
 	until(t, "the member tells of it", func() bool { return told.count("a conductor of another cluster gossips here") == 1 })
 	if code, text := ask(t, c1, "POST", "/v1/nodes", `{"driver":"fake-hardware"}`); code != 201 {
 		t.Errorf("%d %s", code, text)
+	}
+}
+
+// Who begins a log says so before its disk has written it: another one, whose name comes before its own and who comes a moment
+// later, would begin a second one.
+func TestWhoBeginsALogSaysSoFirst(t *testing.T) {
+	cfg := oneOf(t, cluster.NewNetwork(), "c1")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c := &Conductor{cfg: cfg, log: slog.New(slog.DiscardHandler), incarnation: 1, listener: ln}
+	log, err := c.gossip(t.Context(), cfg.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Listener.Close()
+	defer func() { _ = c.unwind(context.Background()) }()
+	if begin := log.Bootstrap; !begin || c.membership.Self().Fresh {
+		t.Errorf("it begins a log (%v) and says that it has none yet (%v), wanted true and false", begin, c.membership.Self().Fresh)
+	}
+}
+
+func TestWhoTakesNodes(t *testing.T) { // S4
+	self := cluster.Member{Name: "c1", Draining: true}
+	for what, row := range map[string]struct {
+		other cluster.Member
+		want  bool
+	}{
+		"one like it":        {cluster.Member{Name: "c2"}, true},
+		"another group":      {cluster.Member{Name: "c2", Group: "rack7"}, false},
+		"draining":           {cluster.Member{Name: "c2", Draining: true}, false},
+		"cordoned":           {cluster.Member{Name: "c2", Cordoned: true}, false},
+		"without the leader": {cluster.Member{Name: "c2", Cut: true}, false},
+		"starting":           {cluster.Member{Name: "c2", Joining: true}, false},
+	} {
+		if got := takers(cluster.NewView(1, []cluster.Member{self, row.other}), "c1"); got != row.want {
+			t.Errorf("%s: it takes nodes: %v, wanted %v", what, got, row.want)
+		}
 	}
 }

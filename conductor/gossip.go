@@ -110,6 +110,11 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	if err != nil {
 		return nil, errors.Join(err, raft.Close())
 	}
+	if begin { // before the disk has its say: whose name comes first, and comes late, does not begin another one
+		if err := c.membership.Update(func(m *cluster.Member) { m.Fresh = false }); err != nil {
+			return nil, errors.Join(err, raft.Close())
+		}
+	}
 	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
 	return &persistence.Net{
 		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: starting.Done(), Version: c.cfg.Version,

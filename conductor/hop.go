@@ -51,12 +51,13 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		if to == "" || to == h.place.self {
 			return h.fleet.Do(ctx, uuid, meta, m)
 		}
-		peer, _ := h.place.view.Load().Find(to)
-		value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})
-		if !again {
-			return value, err
-		}
 		last = to
+		if peer, ok := h.place.view.Load().Find(to); ok { // the View may have changed since
+			value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})
+			if !again {
+				return value, err
+			}
+		}
 		if time.Now().After(end) {
 			break
 		}

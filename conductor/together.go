@@ -137,6 +137,12 @@ func difference(theirs, mine agreed) string {
 	return otherVersion
 }
 
+// takers reports whether a View has others that take the nodes of a member.
+func takers(v *cluster.View, name string) bool {
+	self, ok := v.Find(name)
+	return !ok || slices.ContainsFunc(v.Members, func(m cluster.Member) bool { return m.Name != name && m.Takes(self.Group) })
+}
+
 // handOver gives every node to the others before this conductor ends: it takes nothing new, running operations end here, and
 // another one leads the log.
 func (c *Conductor) handOver(ctx context.Context) {
@@ -152,8 +158,12 @@ func (c *Conductor) handOver(ctx context.Context) {
 			c.log.Info("all nodes are handed over", "took", time.Since(began).Round(time.Millisecond))
 			break
 		}
-		if !slices.ContainsFunc(v.Members, func(m cluster.Member) bool { return m.Name != c.cfg.Name && m.Group == c.cfg.Group && !m.Draining }) {
+		if !takers(v, c.cfg.Name) {
 			c.log.Warn("no other conductor of this group takes the nodes: they wait for the next one")
+			break
+		}
+		if time.Since(c.store.LeaderContact()) > freezeAfter { // nobody takes anything, and the View would not tell
+			c.log.Warn("no contact to the leader of the log: the nodes go to the others once there is one")
 			break
 		}
 		if c.cfg.DrainTimeout > 0 && time.Since(began) > c.cfg.DrainTimeout/2 {
