@@ -71,7 +71,8 @@ func newConductorWorker(ctx context.Context, s setup) (role, error) {
 	}
 	cc := conductor.Defaults()
 	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.Logger = "bench", w.dir, "127.0.0.1:0", "", quiet()
-	cc.ServeOn, cc.IPMI.Handshakes, cc.IPMI.Rate, cc.IPMI.SubnetRate = 0, 0, 0, 0 // no pacing
+	cc.ServeOn = 0
+	pace(&cc.IPMI, s)
 	if cc.SyncInterval = s.Interval; s.Interval == 0 {
 		cc.SyncInterval = time.Hour // rounds are run by hand
 	}
@@ -91,6 +92,13 @@ func newConductorWorker(ctx context.Context, s setup) (role, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// pace takes the rates away that spare real BMCs, unless they are wanted.
+func pace(cfg *ipmi.Config, s setup) {
+	if !s.Paced {
+		cfg.Handshakes, cfg.Rate, cfg.SubnetRate = 0, 0, 0
+	}
 }
 
 // await polls a condition.
@@ -178,7 +186,8 @@ type engineWorker struct {
 func newEngineWorker(_ context.Context, s setup) (role, error) {
 	w := &engineWorker{wake: make(chan struct{}, 1), base: memory().RSS}
 	cfg := ipmi.Defaults()
-	cfg.Handshakes, cfg.Rate, cfg.SubnetRate, cfg.Logger, cfg.Portable = 0, 0, 0, quiet(), s.Portable
+	cfg.Logger, cfg.Portable = quiet(), s.Portable
+	pace(&cfg, s)
 	if s.PerPoll {
 		cfg.SessionIdle = time.Nanosecond
 	}

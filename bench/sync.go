@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ferrite/bmc/ipmi"
 )
 
 // SyncConfig says what the power sync bench compares.
@@ -20,6 +22,7 @@ type SyncConfig struct {
 	Against  []string      // some of Contenders
 	Dead     []float64     // shares of dead BMCs to measure freshness with; none = freshness is not measured
 	Interval time.Duration // of the power sync while freshness is measured
+	Paced    bool          // with ipmi.rate, ipmi.subnet_rate and ipmi.handshake_rate as they are by default
 	Sizes    []int         // fleets of Growth
 	Self     string        // the ferrite binary, for the workers
 	Progress
@@ -99,7 +102,7 @@ func turns(all []contender, rounds int, p Progress) error {
 // sessions that are kept and with one for each reading, alternately with the raw UDP echo and the tools of today.
 func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	r := newReport("sync", cfg.BMCs, cfg.Rounds, tools(cfg.Against)...)
-	r.Notes = append(r.Notes, fmt.Sprintf("Pacing off (no ipmi.rate, ipmi.subnet_rate or ipmi.handshake_rate): rounds go as fast as %d readings under way allow. The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.", cfg.Window))
+	r.Notes = append(r.Notes, cfg.pacing()+" The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.")
 	w := &crew{ctx: ctx, self: cfg.Self}
 	defer w.goHome()
 	port, err := freeUDP()
@@ -144,6 +147,23 @@ func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	return r, nil
 }
 
+// pacing says in the result whether rounds were held back.
+func (c SyncConfig) pacing() string {
+	if c.Paced {
+		d := ipmi.Defaults()
+		return fmt.Sprintf("Pacing on: %g readings/s in all, %g in a /24, %g logins/s. Rates are those, not what Ferrite can do; CPU is what it takes.", d.Rate, d.SubnetRate, d.Handshakes)
+	}
+	return fmt.Sprintf("Pacing off (no ipmi.rate, ipmi.subnet_rate or ipmi.handshake_rate): rounds go as fast as %d readings under way allow.", c.Window)
+}
+
+// least is how many readings a contender makes in its turn; who is paced makes one round.
+func (c SyncConfig) least() int {
+	if c.Paced {
+		return 1
+	}
+	return 20_000
+}
+
 // ours starts the contenders of ours.
 func ours(w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
 	var all []contender
@@ -152,7 +172,7 @@ func ours(w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
 		perPoll    bool
 	}{{keptWhole, "conductor", false}, {keptEngine, "engine", false}, {eachWhole, "conductor", true}, {eachEngine, "engine", true}} {
 		cfg.say("starting %s", x.name)
-		h, err := w.hire(setup{Kind: x.kind, BMCs: cfg.BMCs, Port: port, PerPoll: x.perPoll})
+		h, err := w.hire(setup{Kind: x.kind, BMCs: cfg.BMCs, Port: port, PerPoll: x.perPoll, Paced: cfg.Paced})
 		if err != nil {
 			return nil, err
 		}
@@ -168,7 +188,7 @@ func ours(w *crew, cfg SyncConfig, r *Report, port int) ([]contender, error) {
 		if x.name == keptWhole {
 			r.row(firstRound, "once").set(figRate, first.Sample.Rate).set(figCPU, first.Sample.CPU)
 		}
-		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, 20_000))
+		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, cfg.least()))
 	}
 	return all, nil
 }
@@ -194,7 +214,7 @@ func rivals(ctx context.Context, w *crew, cfg SyncConfig, r *Report, port int) (
 	}
 	if slices.Contains(cfg.Against, "portable") {
 		cfg.say("starting %s", portEngine)
-		h, err := w.hire(setup{Kind: "engine", BMCs: cfg.BMCs, Port: port, Portable: true})
+		h, err := w.hire(setup{Kind: "engine", BMCs: cfg.BMCs, Port: port, Portable: true, Paced: cfg.Paced})
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +222,7 @@ func rivals(ctx context.Context, w *crew, cfg SyncConfig, r *Report, port int) (
 		if _, err := h.ask(request{Do: "round", N: 1, Window: cfg.Window}); err != nil {
 			return nil, err
 		}
-		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, 20_000))
+		all = append(all, byWorker(h.row, h, cfg.BMCs, cfg.Window, cfg.least()))
 	}
 	if slices.Contains(cfg.Against, "ipmipower") {
 		path, err := tool("ipmipower")
@@ -397,7 +417,7 @@ func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
 		}
 		name := fmt.Sprintf("ferrite, sweep every %s, %g %% of the BMCs dead", cfg.Interval, dead*100)
 		cfg.say("starting %s", name)
-		h, err := w.hire(setup{Kind: "conductor", BMCs: cfg.BMCs, Port: port, Interval: cfg.Interval})
+		h, err := w.hire(setup{Kind: "conductor", BMCs: cfg.BMCs, Port: port, Interval: cfg.Interval, Paced: cfg.Paced})
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,7 @@ type setup struct {
 	Sessions int           `json:"sessions,omitempty"` // slots of a simulated BMC
 	Dead     float64       `json:"dead,omitempty"`     // share of dead BMCs
 	PerPoll  bool          `json:"per_poll,omitempty"` // a session for each reading
+	Paced    bool          `json:"paced,omitempty"`    // with the rates that spare BMCs
 	Portable bool          `json:"portable,omitempty"` // of an engine: the socket of systems without batches
 	Interval time.Duration `json:"interval,omitempty"` // of the power sync; 0 = rounds are asked for
 	Host     string        `json:"host,omitempty"`     // of a member: its address

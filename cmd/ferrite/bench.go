@@ -119,16 +119,20 @@ func benchProgress(w io.Writer, what string) (p bench.Progress, end func()) {
 func newBenchSync() *cobra.Command {
 	cfg := bench.SyncConfig{}
 	var f benchFlags
-	var against string
+	var against, pacing string
 	c := &cobra.Command{
 		Use: "sync", Short: "Power sync of a simulated fleet through a whole conductor", Args: noArgs,
-		Long: `Reads the power of a whole simulated fleet as fast as it goes (no pacing): through a whole conductor and through the IPMI
+		Long: `Reads the power of a whole simulated fleet as fast as it goes (--pacing off): through a whole conductor and through the IPMI
 engine alone, with sessions that are kept and with a session for each reading, in turns with a raw UDP echo that has the same
 crypto and batching, with the engine on the socket of systems that have no batches (portable), with "ipmipower --stat" (5,000 hosts at a time), and with "ipmitool power status" (200 of the BMCs).
 With --dead, conductors then sweep side by side at --interval, and the age of the living nodes' power state is looked at.
 Simulator, echo server and each contender are processes of their own.`,
 		Example: "  ferrite bench sync --bmcs 1000 --rounds 9\n  ferrite bench sync --bmcs 50000 --rounds 5 --against echo --dead 0.05,0.2 --out bench/results",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneOf("pacing", pacing, "off", "on"); err != nil {
+				return err
+			}
+			cfg.Paced = pacing == "on"
 			for name := range strings.SplitSeq(against, ",") {
 				if name == "" {
 					continue
@@ -147,6 +151,7 @@ Simulator, echo server and each contender are processes of their own.`,
 	f.add(c)
 	syncFlags(c, &cfg, 1000, 7)
 	c.Flags().StringVar(&against, "against", "echo,ipmipower", "what to compare with: "+strings.Join(bench.Contenders(), ", "))
+	c.Flags().StringVar(&pacing, "pacing", "off", "off = as fast as it goes; on = with the rates that spare real BMCs, which takes seconds for each 250 BMCs")
 	c.Flags().Float64SliceVar(&cfg.Dead, "dead", nil, "shares of dead BMCs to measure the age of the others' power state with, like 0.05,0.2; 0 = with none")
 	c.Flags().DurationVar(&cfg.Interval, "interval", 5*time.Second, "how often each BMC is read then")
 	return c
