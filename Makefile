@@ -20,11 +20,12 @@ build:
 deps: ## Debian packages that the tests need
 	@scripts/test-deps
 
-test: deps ## unit and story tests with -race, process tests against a normal binary
+test: deps ## unit and story tests with -race, process tests against a normal binary, then the nemesis, which wants the machine for itself
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
 	$(GO) test -race -timeout 15m $(UNIT)
 	FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m ./test
+	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 check: ## before every commit
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
