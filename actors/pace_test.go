@@ -106,6 +106,7 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 	b := sweepOnTable(t, 200, nil)
 	b.pass(20 * testInterval)
 	most := uint64(testInterval / b.s.tick)
+	var sooner, later bool // than a turn after the last one: jitter
 	for i, m := range b.bmcs {
 		if n := len(m.asked); n < 20 || n > 23 {
 			t.Errorf("node %d was read %d times in 20 intervals", i, n)
@@ -113,6 +114,8 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 		for k := 1; k < len(m.asked); k++ {
 			if gap := m.asked[k] - m.asked[k-1]; gap > most || gap < most*85/100 {
 				t.Errorf("node %d: %d ticks between two readings, wanted 85 to 100 %% of %d", i, gap, most)
+			} else {
+				sooner, later = sooner || gap < roundTicks-jitterTick, later || gap > roundTicks+jitterTick
 			}
 		}
 		if m.e.seen.Load() == 0 {
@@ -121,6 +124,9 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 	}
 	if s := b.fleet.Stats(); s.Samples != 0 || s.Failures != 0 {
 		t.Errorf("%d findings, %d failures: wanted none", s.Samples, s.Failures)
+	}
+	if !sooner || !later {
+		t.Errorf("of 4000 readings some came sooner than their turn: %v, some later: %v; wanted jitter", sooner, later)
 	}
 }
 

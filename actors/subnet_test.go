@@ -98,6 +98,43 @@ func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
 	}
 }
 
+// What counts as the failure of a subnet: more than 30 % of at least 20 nodes, until at most 10 % fail.
+func TestWhatIsAFailureOfASubnet(t *testing.T) {
+	failing := func(nodes, bad int) (*subnet, []*entry) {
+		u := &subnet{f: sweepOnTable(t, 0, nil).fleet, name: "192.0.2.0/24"}
+		all := make([]*entry, nodes)
+		for i := range all {
+			all[i] = &entry{}
+			u.count(all[i], true)
+		}
+		for _, e := range all[:bad] {
+			u.answered(e, false)
+		}
+		return u, all
+	}
+	for _, x := range []struct {
+		nodes, bad int
+		down       bool
+	}{{19, 19, false}, {20, 6, false}, {20, 7, true}, {30, 9, false}, {30, 10, true}, {100, 30, false}, {100, 31, true}, {250, 250, true}} {
+		u, all := failing(x.nodes, x.bad)
+		if u.down.Load() != x.down || u.answered(all[0], false) != x.down {
+			t.Errorf("%d of %d nodes fail: down %v, wanted %v", x.bad, x.nodes, u.down.Load(), x.down)
+		}
+	}
+	u, all := failing(100, 40)
+	for i, e := range all[:40] {
+		if frozen := u.answered(e, true); frozen != (40-i-1 > 10) {
+			t.Errorf("%d of 100 still fail: frozen %v", 40-i-1, frozen)
+		}
+	}
+	// Nothing is frozen for ever.
+	u, all = failing(100, 40)
+	u.since = u.since.Add(-subnetFreeze - time.Second)
+	if u.answered(all[0], false) || !u.down.Load() {
+		t.Errorf("after an hour: down %v, and still frozen", u.down.Load())
+	}
+}
+
 // A few dead BMCs are dead BMCs.
 func TestAFewFailuresAreTheMachines(t *testing.T) {
 	w, ids, ms := rackOf(t, 30)
