@@ -25,6 +25,7 @@ import (
 // sight is the log as one member sees it: cut off, its replica stands still and nothing of it is written.
 type sight struct {
 	*persistence.Memory
+	c *crowd
 
 	mu    sync.Mutex // guards below
 	cut   bool
@@ -51,7 +52,12 @@ func (s *sight) Submit(tx persistence.Tx, done func(node.Rev, error)) {
 		go func() { time.Sleep(100 * time.Millisecond); done(0, persistence.ErrNoQuorum) }()
 		return
 	}
-	s.Memory.Submit(tx, done)
+	s.Memory.Submit(tx, func(rev node.Rev, err error) {
+		if err == nil {
+			s.c.committed(tx)
+		}
+		done(rev, err)
+	})
 }
 
 func (s *sight) Commit(ctx context.Context, tx persistence.Tx) (node.Rev, error) {
@@ -143,6 +149,8 @@ type crowdMember struct {
 	hop    *hop
 	cancel context.CancelFunc
 	ended  chan struct{}
+
+	conductor *Conductor // what follows the gossip, if there is one
 }
 
 // crowd is several conductors with one log, whose gossip, log and processes the test makes fail.
@@ -150,20 +158,52 @@ type crowd struct {
 	t     *testing.T
 	log   *persistence.Memory
 	net   *cluster.Network
+	air   *cluster.Air // nil = the test says who sees whom
 	ms    map[string]*crowdMember
 	names []string
 	ids   []string
 	inc   uint64
 	asks  sync.WaitGroup
 
-	mu    sync.Mutex // guards below
-	rng   *rand.Rand
-	power map[string]node.PowerState
-	last  map[string]uint64 // epoch of the newest command to a node
-	once  map[string]int    // commands of class once by operation
-	sent  int
-	hot   int // commands that have passed their permit since the last false alarm
-	wrong []string
+	mu     sync.Mutex // guards below
+	leader string     // of the log
+	rng    *rand.Rand
+	power  map[string]node.PowerState
+	last   map[string]uint64     // epoch of the newest command to a node
+	owner  map[string]node.Owner // who wrote a node last
+	open   map[string]bool       // nodes with an operation under way
+	taken  int                   // operations that another owner has gone on with
+	right  map[string]time.Time  // when an operation was committed last, under its owner
+	once   map[string]int        // commands of class once by operation
+	sent   int
+	hot    int // commands that have passed their permit since the last false alarm
+	wrong  []string
+}
+
+// under names a node's operation under its owner.
+func under(n *node.Node) string { return fmt.Sprintf("%s %s %+v", n.UUID, n.Intent.ID, n.Owner) }
+
+// committed holds what was written against S1: an epoch has one owner, and epochs only grow.
+func (c *crowd) committed(tx persistence.Tx) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range tx.Put {
+		n, ok := p.Value.(*node.Node)
+		if !ok {
+			continue
+		}
+		if old, ok := c.owner[n.UUID]; ok && (n.Owner.Epoch < old.Epoch || n.Owner.Epoch == old.Epoch && n.Owner != old) {
+			c.wrong = append(c.wrong, fmt.Sprintf("%s: %+v has written after %+v", n.UUID, n.Owner, old))
+		}
+		if c.open[n.UUID] && c.owner[n.UUID] != n.Owner {
+			c.taken++
+		}
+		c.open[n.UUID] = n.Intent != nil
+		c.owner[n.UUID] = n.Owner
+		if n.Intent != nil {
+			c.right[under(n)] = time.Now()
+		}
+	}
 }
 
 func (c *crowd) below(n int) int { c.mu.Lock(); defer c.mu.Unlock(); return c.rng.IntN(n) }
@@ -206,6 +246,9 @@ func (b *crowdBMC) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p b
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent++
+	if at, ok := c.right[under(n)]; !ok || time.Since(at) >= node.DefaultPolicy().Valid { // S9
+		c.wrong = append(c.wrong, fmt.Sprintf("%s: a command of %s left at %s, its permit is of %s", n.UUID, under(n), time.Now(), at))
+	}
 	if e := n.Owner.Epoch; e < c.last[n.UUID] {
 		c.wrong = append(c.wrong, fmt.Sprintf("%s: a command of epoch %d (%s, operation %s) left after one of epoch %d", n.UUID, e, n.Owner.Name, n.Intent.ID, c.last[n.UUID]))
 	}
@@ -228,7 +271,7 @@ func (b *crowdBMC) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p b
 // start makes a process of a name.
 func (c *crowd) start(name string) {
 	c.inc++
-	m := &crowdMember{Member: cluster.Member{Name: name, Incarnation: c.inc*7919 + 1, Remote: fmt.Sprintf("%s/%d", name, c.inc)}, sight: &sight{Memory: c.log}, ended: make(chan struct{})}
+	m := &crowdMember{Member: cluster.Member{Name: name, Incarnation: c.inc*7919 + 1, Remote: fmt.Sprintf("%s/%d", name, c.inc)}, sight: &sight{Memory: c.log, c: c}, ended: make(chan struct{})}
 	m.place = alone(name, "", m.Incarnation)
 	if old := c.ms[name]; old != nil { // what it saw when it ended is as good as anything
 		m.place.view.Store(old.place.view.Load())
@@ -249,12 +292,19 @@ func (c *crowd) start(name string) {
 	m.cancel = cancel
 	go func() { defer close(m.ended); _ = m.fleet.Run(ctx) }()
 	c.ms[name] = m
+	if c.air != nil {
+		c.gossips(ctx, m, log)
+	}
 }
 
 // kill ends a process; commands on their way are cut off, nothing is settled.
 func (c *crowd) kill(name string) {
 	m := c.ms[name]
 	m.sight.set(true)
+	if m.conductor != nil {
+		m.conductor.stopping.Store(true)
+		_ = m.conductor.membership.Close()
+	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = m.fleet.Drain(gone)
@@ -267,7 +317,7 @@ func (c *crowd) kill(name string) {
 // see gives a member a View of these; one that does not hear the log keeps the View that it has (S7).
 func (c *crowd) see(of string, names ...string) {
 	m := c.ms[of]
-	if m.sight.blind() {
+	if m.sight.blind() || c.air != nil {
 		return
 	}
 	var members []cluster.Member
@@ -303,15 +353,15 @@ func (c *crowd) ask(through, id string) {
 func TestTheCrowdKeepsTheLaw(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { crowdLife(t, seed) })
+			synctest.Test(t, func(t *testing.T) { crowdLife(t, seed, 600, nil) })
 		})
 	}
 }
 
-func crowdLife(t *testing.T, seed uint64) {
+func crowdLife(t *testing.T, seed uint64, steps int, air *cluster.Air) {
 	c := &crowd{
 		t: t, log: persistence.NewMemory(persistence.MemoryOptions{}), net: cluster.NewNetwork(), ms: map[string]*crowdMember{},
-		rng: rand.New(rand.NewPCG(seed, 2)), power: map[string]node.PowerState{}, last: map[string]uint64{}, once: map[string]int{},
+		rng: rand.New(rand.NewPCG(seed, 2)), power: map[string]node.PowerState{}, last: map[string]uint64{}, owner: map[string]node.Owner{}, open: map[string]bool{}, right: map[string]time.Time{}, air: air, leader: "c1", once: map[string]int{},
 		names: []string{"c1", "c2", "c3"},
 	}
 	defer func() { _ = c.log.Close() }()
@@ -332,16 +382,21 @@ func crowdLife(t *testing.T, seed uint64) {
 			t.Fatal(err)
 		}
 	}
-	for range 600 {
+	for range steps {
 		who := c.names[c.below(3)]
 		c.mu.Lock()
 		hot := c.hot > 0
 		c.hot = 0
 		c.mu.Unlock()
 		if hot && c.below(2) == 0 {
-			c.see(who, who)
+			c.alarm(who)
 		}
-		switch c.below(24) {
+		what := c.below(24)
+		if air != nil && c.weather(who, what) {
+			c.pause(3 * time.Second)
+			continue
+		}
+		switch what {
 		case 0:
 			c.ms[who].sight.set(true)
 		case 1, 2:
@@ -366,9 +421,7 @@ func crowdLife(t *testing.T, seed uint64) {
 	for _, name := range c.names {
 		c.ms[name].sight.set(false)
 	}
-	for _, name := range c.names {
-		c.see(name, c.names...)
-	}
+	c.calm()
 	c.asks.Wait()
 	for end := time.Now().Add(time.Hour); ; time.Sleep(time.Second) {
 		open, held := []string(nil), 0
@@ -392,6 +445,7 @@ func crowdLife(t *testing.T, seed uint64) {
 	for _, name := range c.names {
 		c.kill(name)
 	}
+	t.Logf("%d commands were sent, %d of class once; %d operations were taken over", c.sent, len(c.once), c.taken)
 	for op, n := range c.once {
 		if n > 1 {
 			t.Errorf("operation %s reset its machine %d times", op, n)
@@ -400,7 +454,7 @@ func crowdLife(t *testing.T, seed uint64) {
 	for _, w := range c.wrong {
 		t.Error(w)
 	}
-	if c.sent < 20 || len(c.once) == 0 {
-		t.Errorf("%d commands were sent, %d of class once: too few to show anything", c.sent, len(c.once))
+	if c.sent < steps/30 || len(c.once) == 0 || c.taken < 5 {
+		t.Errorf("%d commands were sent, %d of class once, %d operations were taken over: too few to show anything", c.sent, len(c.once), c.taken)
 	}
 }
