@@ -215,3 +215,59 @@ func TestChassisRefusals(t *testing.T) {
 		t.Error("a refused node was stored")
 	}
 }
+
+// Every list can be walked along its own next links, and each item is seen once.
+func TestNextLinksLeadOn(t *testing.T) {
+	w, _ := withChassis(t)
+	w.fleet()
+	w.want(201, "POST", "/v1/chassis", `{"uuid":"`+sampleChassis+`"}`)
+	w.want(201, "POST", "/v1/chassis", `{}`)
+	for i := range 3 {
+		w.want(200, "PATCH", "/v1/nodes/"+fleetID(i), `[{"op":"add","path":"/chassis_uuid","value":"`+sampleChassis+`"}]`)
+		w.want(201, "POST", "/v1/ports", fmt.Sprintf(`{"address":"52:54:00:00:00:%02d","node_uuid":"%s"}`, i, fleetID(0)))
+		w.put(persistence.KindHistory, fmt.Sprintf("%s/%04d", fleetID(0), i), &node.Entry{UUID: fleetID(90 + i), Node: fleetID(0), CreatedAt: sampleMade.Add(time.Duration(i) * time.Second)})
+	}
+	for _, c := range []struct {
+		path, envelope string
+		want           int
+	}{
+		{"nodes", "nodes", 9},
+		{"nodes/detail", "nodes", 9},
+		{"chassis", "chassis", 2},
+		{"chassis/detail", "chassis", 2},
+		{"chassis/" + sampleChassis + "/nodes", "nodes", 3},
+		{"chassis/" + sampleChassis + "/nodes/detail", "nodes", 3},
+		{"ports", "ports", 3},
+		{"ports/detail", "ports", 3},
+		{"nodes/" + fleetID(0) + "/ports", "ports", 3},
+		{"nodes/" + fleetID(0) + "/ports/detail", "ports", 3},
+		{"nodes/" + fleetID(0) + "/history", "history", 3},
+		{"nodes/" + fleetID(0) + "/history/detail", "history", 3},
+		{"conductors", "conductors", 2},
+	} {
+		queries := []string{"?limit=1", "?limit=1&sort_dir=desc", "?limit=1&sort_key=created_at"}
+		if !strings.HasSuffix(c.path, "/detail") {
+			queries = append(queries, "?limit=1&detail=true")
+		}
+		for _, q := range queries {
+			seen := map[string]int{}
+			for path := "/v1/" + c.path + q; path != ""; {
+				a := w.want(200, "GET", path, "")
+				for _, x := range a.list(c.envelope) {
+					m, _ := x.(map[string]any)
+					seen[fmt.Sprint(m["uuid"], m["hostname"])]++
+				}
+				next, _ := a.get("next").(string)
+				path = strings.TrimPrefix(next, "http://h:6385")
+			}
+			if len(seen) != c.want {
+				t.Errorf("%s%s: %d items, wanted %d: %v", c.path, q, len(seen), c.want, seen)
+			}
+			for id, n := range seen {
+				if n != 1 {
+					t.Errorf("%s%s: %s is seen %d times", c.path, q, id, n)
+				}
+			}
+		}
+	}
+}

@@ -157,7 +157,7 @@ func (r *request) conductors() listing[wire.Conductor] {
 	byName := func(a, b *wire.Conductor) int { return strings.Compare(a.Hostname, b.Hostname) }
 	slices.SortFunc(all, func(a, b wire.Conductor) int { return byName(&a, &b) })
 	return listing[wire.Conductor]{
-		table: wire.Conductors, envelope: "conductors", older: byName,
+		table: wire.Conductors, envelope: "conductors", since: 49, older: byName,
 		id: func(c *wire.Conductor) string { return c.Hostname },
 		walk: func(after *wire.Conductor, fn func(*wire.Conductor) bool) {
 			for i := range all {

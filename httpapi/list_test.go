@@ -42,10 +42,10 @@ func (w *world) fleet() {
 
 func fleetID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
 
-// numbers are the nodes of a list by number: "0 1 2".
+// numbers are the nodes or events of a list by number: "0 1 2".
 func numbers(a answer) string {
 	var out []string
-	for _, x := range a.list("nodes") {
+	for _, x := range append(a.list("nodes"), a.list("history")...) {
 		id, _ := x.(map[string]any)["uuid"].(string)
 		out = append(out, strings.TrimLeft(id[len(id)-12:len(id)-1], "0")+id[len(id)-1:])
 	}
@@ -300,4 +300,39 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s lists %d entries, wanted %d", path, got, want)
 		}
 	}
+}
+
+// A page of the history whose last entry is trimmed before the next page is asked for: what is left follows, once.
+func TestHistoryIsTrimmedBetweenPages(t *testing.T) {
+	w := newWorld(t)
+	w.fleet()
+	key := func(i int) persistence.Key {
+		return persistence.Key{Kind: persistence.KindHistory, ID: fmt.Sprintf("%s/%04d", fleetID(0), i)}
+	}
+	revs := map[int]node.Rev{}
+	for i := 1; i < 6; i++ {
+		e := &node.Entry{UUID: fleetID(i), Node: fleetID(0), CreatedAt: sampleMade.Add(time.Duration(i) * time.Second)}
+		rev, err := w.store.Commit(t.Context(), persistence.Tx{If: []persistence.Cond{{Key: key(i)}}, Put: []persistence.Put{{Key: key(i), Value: e}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revs[i] = rev
+	}
+	path := "/v1/nodes/" + fleetID(0) + "/history"
+	for _, c := range []struct {
+		query, page, rest string
+		trim              []int
+	}{{"?limit=2", "1 2", "3 4", []int{1, 2}}, {"?limit=1&sort_dir=asc", "3", "4", []int{3}}, {"?limit=1&sort_dir=desc", "5", "4", nil}} {
+		first := w.want(200, "GET", path+c.query, "")
+		for _, i := range c.trim {
+			if _, err := w.store.Commit(t.Context(), persistence.Tx{If: []persistence.Cond{{Key: key(i), Rev: revs[i]}}, Del: []persistence.Key{key(i)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next, _ := first.get("next").(string)
+		if page, rest := numbers(first), numbers(w.want(200, "GET", strings.TrimPrefix(next, "http://h:6385"), "")); page != c.page || rest != c.rest {
+			t.Errorf("%s: %s, and behind it %s; wanted %s and %s", c.query, page, rest, c.page, c.rest)
+		}
+	}
+	w.want(404, "GET", "/v1/nodes/"+fleetID(1)+"/history?marker="+fleetID(2), "") // another node's entry
 }

@@ -24,8 +24,9 @@ var pageArgs = []string{"limit", "marker", "sort_key", "sort_dir"}
 type listing[T any] struct {
 	table    *wire.Table[T]
 	envelope string // "nodes"
+	of       string // UUID of the node whose list it is, "" = of none
 	whole    bool   // a /detail path: all fields, always
-	since    int    // minimum minor of ?fields=
+	since    int    // minimum minor of ?fields=, 0 = there is no such argument
 	noNext   bool   // never paged on
 	changing bool   // items may change or go between two pages
 
@@ -85,7 +86,7 @@ func (l *listing[T]) paging(r *request) (paging[T], error) {
 	}
 	if marker, ok := r.arg("marker"); ok && marker != "" {
 		var err error
-		if p.after, _ = r.s.markers.find(markerKey(l.envelope, p.sortKey, strings.ToLower(marker))).(*T); p.after == nil {
+		if p.after, _ = r.s.markers.find(markerKey(l.envelope+l.of, p.sortKey, strings.ToLower(marker))).(*T); p.after == nil {
 			p.after, err = l.find(marker)
 		}
 		if err != nil {
@@ -173,7 +174,7 @@ func (l *listing[T]) answer(r *request) error {
 	b = append(b, ']')
 	if len(items) == p.limit && !l.noNext {
 		if last := items[len(items)-1]; l.changing {
-			r.s.markers.keep(markerKey(l.envelope, p.sortKey, l.id(last)), last)
+			r.s.markers.keep(markerKey(l.envelope+l.of, p.sortKey, l.id(last)), last)
 		}
 		b = wire.AppendString(append(b, `,"next":`...), l.next(r, &p, l.id(items[len(items)-1])))
 	}
@@ -235,7 +236,7 @@ func (l *listing[T]) next(r *request, p *paging[T], marker string) string {
 	var b strings.Builder
 	b.WriteString(r.base + "/v1/" + strings.Join(segs, "/") + "?sort_key=" + p.sortKey + "&sort_dir=")
 	b.WriteString(map[bool]string{false: "asc", true: "desc"}[p.desc])
-	if p.named {
+	if p.named && l.since > 0 {
 		b.WriteString("&fields=" + strings.Join(l.table.Names(p.fields), ","))
 	}
 	if p.detail != "" {

@@ -140,30 +140,32 @@ func showVolume(r *request) error {
 
 // history is the listing of a node's history entries, oldest first.
 func (r *request) history(n *node.Node) listing[node.Entry] {
+	older := func(a, b *node.Entry) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.UUID, b.UUID)
+	}
 	walk := func(after *node.Entry, fn func(*node.Entry) bool) {
-		reached := after == nil
+		var all []*node.Entry
+		from := 0 // behind after; the oldest entries are trimmed, so a marker that is gone was before what is left
 		r.s.cfg.Reader.Scan(persistence.KindHistory, n.UUID+"/", func(rec persistence.Record) bool {
-			e, ok := rec.Value.(*node.Entry)
-			switch {
-			case !ok:
-				return true
-			case !reached:
-				reached = e.UUID == after.UUID
-				return true
-			default:
-				return fn(e)
+			if e, ok := rec.Value.(*node.Entry); ok {
+				if all = append(all, e); after != nil && e.UUID == after.UUID {
+					from = len(all)
+				}
 			}
+			return true
 		})
+		for _, e := range all[from:] {
+			if !fn(e) {
+				return
+			}
+		}
 	}
 	return listing[node.Entry]{
-		table: wire.History, envelope: "history", walk: walk,
+		table: wire.History, envelope: "history", of: n.UUID, changing: true, walk: walk, older: older,
 		id: func(e *node.Entry) string { return e.UUID },
-		older: func(a, b *node.Entry) int {
-			if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
-				return c
-			}
-			return strings.Compare(a.UUID, b.UUID)
-		},
 		show: func(e *node.Entry) *node.Entry {
 			short := *e
 			short.Event = wire.ShortEvent(e.Event)
