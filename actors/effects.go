@@ -37,6 +37,10 @@ func (f *Fleet) run(self *actor.PID, n *node.Node, e node.Effect) {
 	f.stats.operations.Add(1)
 	go func() {
 		defer f.stats.operations.Add(-1)
+		if e.Hold > 0 && !f.sleep(e.Hold) { // S11: all at the same time, however many were taken over
+			f.settled(o)
+			return
+		}
 		if e.Kind != node.HoldOff { // what ends an operation that never ends must not wait behind such
 			select {
 			case f.slots <- struct{}{}:
@@ -66,9 +70,6 @@ func (f *Fleet) perform(self *actor.PID, n *node.Node, e node.Effect) (d node.Do
 			d, finished = node.Done{Err: fmt.Sprintf("internal error: %v", p), Unknown: true}, true
 		}
 	}()
-	if e.Hold > 0 && !f.sleep(e.Hold) { // S11
-		return d, false
-	}
 	switch e.Kind {
 	case node.HoldOff: // S13: it was only about the time
 		return node.Done{}, true

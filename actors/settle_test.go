@@ -389,3 +389,20 @@ func TestOldNewsLeavesNoActor(t *testing.T) {
 	w.f.follows(id, &changed{n: n})
 	until(t, "no actor after old news", func() bool { return w.f.Stats().Actors == 0 && w.f.pid(id) == nil })
 }
+
+// Who waits for old permits takes nobody's place: others go on, however many operations were taken over.
+func TestWhoWaitsForOldPermitsTakesNoPlace(t *testing.T) { // S11
+	w := newWorld(t, nil)
+	taken, other := w.create(nil), w.create(nil)
+	w.m.set(func() { w.m.gate = make(chan struct{}) })
+	w.must(taken, node.SetPower{Target: node.PowerOn})
+	w.end()
+	w.m.set(func() { w.m.gate = nil })
+	w.start(node.Owner{Name: "c1", Incarnation: 8}, func(c *Config) { c.Policy.Valid, c.MaxOperations = time.Hour, 1 })
+	w.wait(taken, "the claim", func(n *node.Node) bool { return n.Owner.Incarnation == 8 })
+	w.must(other, node.SetPower{Target: node.PowerOn})
+	w.wait(other, "power on", idle)
+	if n, _ := w.store.Node(taken); n.Intent == nil {
+		t.Error("the operation that was taken over did not wait")
+	}
+}

@@ -190,3 +190,17 @@ func TestSeedIsActivated(t *testing.T) {
 		t.Errorf("%v, %d activated, %+v", err, c.Activated(), c.Stats())
 	}
 }
+
+// Whether a conductor lives is asked of its log, too.
+func TestAliveWritesTheLog(t *testing.T) {
+	c := start(t, settings(t))
+	for range 2 {
+		before := c.store.Stats().Transactions
+		if err := c.Alive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := c.store.Stats().Transactions; after <= before {
+			t.Errorf("%d transactions before, %d after: nothing was written", before, after)
+		}
+	}
+}

@@ -52,7 +52,10 @@ func (l *liveEncoder) Encode(n node.Notice) ([]notify.Message, error) {
 // ctx ends. A write that is refused (a full disk: reads go on) has come to an end; one that hangs has not.
 func (c *Conductor) Alive(ctx context.Context) error {
 	key := persistence.Key{Kind: persistence.KindSetting, ID: "alive/" + c.cfg.Name}
-	_, err := c.store.Commit(ctx, persistence.Tx{Put: []persistence.Put{{Key: key, Value: []byte(time.Now().UTC().Format(time.RFC3339))}}})
+	was, _ := c.store.Get(key)
+	_, err := c.store.Commit(ctx, persistence.Tx{
+		If: []persistence.Cond{{Key: key, Rev: was.Rev}}, Put: []persistence.Put{{Key: key, Value: []byte(time.Now().UTC().Format(time.RFC3339))}},
+	})
 	if err != nil && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)) {
 		return fmt.Errorf("the log takes no write: %w", err)
 	}
