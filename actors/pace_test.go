@@ -194,7 +194,7 @@ func TestNodesThatDifferAreReadSooner(t *testing.T) {
 	}
 }
 
-// A BMC that fails is asked sooner at first, then less and less often; what is asked between turns costs no retry.
+// A BMC that fails is asked sooner at first, then less and less often.
 func TestFailingBMCsAreAskedSoonerThenLess(t *testing.T) {
 	b := sweepOnTable(t, 1, nil)
 	b.pass(2 * testInterval)
@@ -229,6 +229,31 @@ func TestFailingBMCsAreAskedSoonerThenLess(t *testing.T) {
 	b.pass(4 * testInterval)
 	if n := len(m.asked); n < 4 {
 		t.Errorf("a BMC that is back is read %d times in 4 intervals", n)
+	}
+}
+
+// What is asked between two turns and fails is not told to the node, whose retries it would use up.
+func TestFailuresBetweenTurnsUseNoRetry(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(2 * testInterval)
+	m, line := b.bmcs[0], &b.fleet.turns
+	m.dead = true
+	line.out = maxSamples // findings stand in line, where they can be seen
+	var told []bool
+	for range 100_000 {
+		missed := m.e.missed.Load()
+		b.pass(b.s.tick)
+		if m.e.missed.Load() == missed {
+			continue
+		}
+		told = append(told, m.e.late != nil)
+		m.e.late, line.line = nil, nil
+		if len(told) == 6 {
+			break
+		}
+	}
+	if want := []bool{true, false, false, true, true, true}; !slices.Equal(told, want) { // the turn, an eighth and a quarter later, then turns
+		t.Errorf("failures were told as %v: wanted %v", told, want)
 	}
 }
 
