@@ -155,3 +155,27 @@ func TestRareReadingsKeepNoSession(t *testing.T) {
 		t.Errorf("%d handshakes for 3 rare readings", n)
 	}
 }
+
+// But they count: what commands have used of a rate readings wait for.
+func TestCommandsCountInTheBucket(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"subnet": func(c *Config) { c.Shards, c.SubnetRate = 1, 10 },
+		"all":    func(c *Config) { c.Shards, c.Rate = 1, 10 },
+	} {
+		b := onTable(t, change)
+		for i := range 10 { // a second's worth
+			p := b.peer(byte(i + 1))
+			p.r.sess.priv = 4
+			p.mutate(bmc.Off, bmctest.Permit{})
+			p.deliver(p.answer(p.only(), 0))
+		}
+		p := b.peer(20)
+		p.poll()
+		if n := len(p.took()); n != 0 {
+			t.Errorf("%s: a reading left on top of ten commands", name)
+		}
+		if n := b.pass(300*time.Millisecond, []*peer{p}); n != 1 {
+			t.Errorf("%s: %d readings left in their turn: wanted one", name, n)
+		}
+	}
+}
