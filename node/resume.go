@@ -92,6 +92,7 @@ func (s *step) unknownOutcome(from Owner) (Decision, error) {
 	if i.Verb == VerbPower {
 		s.powerChanged(Done{}) // it may have been sent
 		s.powerFailed(i.Target, fmt.Sprintf("Failed to change power state to '%s' by '%s': %s", i.Target.Final(), i.Target, text))
+		s.d.History[len(s.d.History)-1].EventType = "takeover" // spec takeover.md section 5: that is why
 		return s.commit()
 	}
 	s.n.Intent = nil
