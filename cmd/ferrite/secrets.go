@@ -4,6 +4,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -93,11 +94,16 @@ func rotateSecrets(c *cobra.Command, a *apiFlags, file string) error {
 
 func newSecretsStatus() *cobra.Command {
 	a := &apiFlags{}
+	var output string
 	c := &cobra.Command{
 		Use: "status", Short: "Tell which key seals, and how far a rotation is", Args: noArgs,
 		Long:    "Tell the fingerprint of the cluster key of a running conductor, and how far a rotation is.",
-		Example: "  ferrite secrets status",
+		Example: "  ferrite secrets status\n" +
+			"  ferrite secrets status -o json | jq .left",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneOf("output", output, "text", "json", "yaml"); err != nil {
+				return err
+			}
 			from, err := a.client(client.WithUserAgent("ferrite-secrets"))
 			if err != nil {
 				return err
@@ -106,6 +112,13 @@ func newSecretsStatus() *cobra.Command {
 			s, err := from.KeyStatus(c.Context())
 			if err != nil {
 				return err
+			}
+			if output != "text" {
+				raw, err := json.Marshal(s)
+				if err != nil {
+					return err
+				}
+				return document(c.OutOrStdout(), raw, output)
 			}
 			fmt.Fprintln(c.OutOrStdout(), "key", s.Key)
 			if s.Rotating != "" {
@@ -119,6 +132,7 @@ func newSecretsStatus() *cobra.Command {
 		},
 	}
 	bindAPI(c, a)
+	c.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	return c
 }
 

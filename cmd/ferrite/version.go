@@ -41,12 +41,19 @@ binary reads all older ones, and two with the same formats read each other's.`,
 		Example: "  ferrite version\n" +
 			"  ferrite version -o json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := oneOf("output", output, "text", "json"); err != nil {
+			if err := oneOf("output", output, "text", "json", "yaml"); err != nil {
 				return err
 			}
 			a := about{version, runtime.Version(), runtime.GOOS, runtime.GOARCH, wire.VersionString(wire.MinMinor), wire.VersionString(wire.MaxMinor), persistence.Formats()}
-			if output == "json" {
+			switch output {
+			case "json":
 				return printJSON(c, a)
+			case "yaml":
+				raw, err := json.Marshal(a)
+				if err != nil {
+					return err
+				}
+				return document(c.OutOrStdout(), raw, output)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "ferrite %s (%s %s/%s), Bare Metal API %s to %s\n", a.Version, a.Go, a.OS, a.Arch, a.MinAPI, a.MaxAPI)
 			var formats []string
@@ -57,7 +64,7 @@ binary reads all older ones, and two with the same formats read each other's.`,
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	return c
 }
 
