@@ -166,6 +166,9 @@ func (o *operators) operate(m *machine, stop <-chan struct{}) {
 	if !accepted || unclear+sum(m.maybe) > 0 { // a request of unknown outcome may have come later
 		return
 	}
+	if said, _ := n["last_error"].(string); strings.Contains(said, "no free session slot") { // the dead hold them all for a minute
+		return
+	}
 	switch target {
 	case "nmi":
 		if slices.Index(names, "nmi") < 0 {
