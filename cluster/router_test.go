@@ -91,7 +91,8 @@ type held struct {
 }
 
 func (h *held) Send(_ string, b []byte) { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, b) }
-func (h *held) Drop(string)             { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, nil) }
+
+func (h *held) Drop(string) { h.mu.Lock(); defer h.mu.Unlock(); h.sent = append(h.sent, nil) }
 
 // An answer that was lost with its stream keeps nobody waiting, though both members live; a call that takes long goes on.
 func TestLostAnswersKeepNobodyWaiting(t *testing.T) {

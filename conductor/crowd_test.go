@@ -337,8 +337,12 @@ func (c *crowd) see(of string, names ...string) {
 
 func (c *crowd) ask(through, id string) {
 	msg := []node.Msg{
-		node.SetPower{Target: node.PowerOn}, node.SetPower{Target: node.PowerOff}, node.SetPower{Target: node.Rebooting}, node.SetPower{Target: node.Rebooting},
-		node.SetMaintenance{On: true, Reason: "test"}, node.SetMaintenance{},
+		node.SetPower{Target: node.PowerOn},
+		node.SetPower{Target: node.PowerOff},
+		node.SetPower{Target: node.Rebooting},
+		node.SetPower{Target: node.Rebooting},
+		node.SetMaintenance{On: true, Reason: "test"},
+		node.SetMaintenance{},
 	}[c.below(6)]
 	h := c.ms[through].hop
 	c.asks.Go(func() {

@@ -126,7 +126,8 @@ func difference(theirs, mine agreed) string {
 		name         string
 		theirs, mine any
 	}{
-		{"enabled_hardware_types", theirs.HardwareTypes, mine.HardwareTypes}, {"enabled interfaces", theirs.Enabled, mine.Enabled},
+		{"enabled_hardware_types", theirs.HardwareTypes, mine.HardwareTypes},
+		{"enabled interfaces", theirs.Enabled, mine.Enabled},
 		{"the validity of permits", theirs.Valid, mine.Valid},
 	} {
 		a, b := fmt.Sprint(row.theirs), fmt.Sprint(row.mine)
