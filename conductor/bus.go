@@ -14,11 +14,17 @@ import (
 )
 
 // natsConfig is that of the server inside; one of several conductors takes routes from the others.
-func (c *Conductor) natsConfig() embedded.Config {
+func (c *Conductor) natsConfig() (embedded.Config, error) {
 	cfg := embedded.Config{Listen: c.cfg.NATSListen, Name: c.cfg.Name, Logger: c.log}
+	if file := c.cfg.NATSHtpasswdFile; file != "" {
+		var err error
+		if cfg.Users, err = embedded.ReadUsers(file); err != nil {
+			return cfg, err
+		}
+	}
 	x := c.cfg.Cluster
 	if x == nil {
-		return cfg
+		return cfg, nil
 	}
 	secret, _ := hkdf.Key(sha256.New, c.key, nil, "ferrite nats routes v1", 24) // of a valid length: cannot fail
 	cfg.Secret, cfg.TLS, cfg.Cluster = hex.EncodeToString(secret), x.TLS, x.NATS
@@ -26,7 +32,7 @@ func (c *Conductor) natsConfig() embedded.Config {
 		host, _, _ := net.SplitHostPort(x.Raft) // the ports that carry TLS share an address
 		cfg.Cluster = net.JoinHostPort(host, "0")
 	}
-	return cfg
+	return cfg, nil
 }
 
 // joinBus tells the others where to route to.

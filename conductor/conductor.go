@@ -210,7 +210,11 @@ func (c *Conductor) open(ctx context.Context) error {
 func (c *Conductor) messaging(ctx context.Context) error {
 	link := notify.Link{URL: c.cfg.NATSURL, Name: "ferrite-" + c.cfg.Name, JetStream: c.cfg.NATSJetStream, Cluster: c.identity}
 	if c.cfg.NATSURL == "" && c.cfg.NATSListen != "" {
-		s, err := embedded.Start(c.natsConfig())
+		cfg, err := c.natsConfig()
+		if err != nil {
+			return err
+		}
+		s, err := embedded.Start(cfg)
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ type Config struct {
 	PprofListen    string // loopback host:port, "" = off
 
 	NATSListen         string // embedded server; "" = none
+	NATSHtpasswdFile   string // who may listen there; "" = everybody
 	NATSURL            string // existing NATS instead
 	NATSJetStream      bool   // with NATSURL: a stream there takes the notifications, and acknowledges each
 	NotificationLevel  string // "" = nothing is sent

@@ -30,6 +30,7 @@ type Link struct {
 // Local is a NATS server in this process.
 type Local interface {
 	InProcessConn() (net.Conn, error)
+	Login() (user, password string) // who may publish there
 }
 
 const (
@@ -73,6 +74,9 @@ func Connect(l Link) (Bus, error) {
 		nats.Name(l.Name), nats.NoReconnect(), nats.Timeout(dialWait), nats.FlusherTimeout(confirmWait),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // Confirm reads the error; the default prints it
 	}
+	if l.InProcess != nil {
+		b.opts = append(b.opts, nats.UserInfo(l.InProcess.Login()))
+	}
 	if l.Credentials != "" {
 		b.opts = append(b.opts, nats.UserCredentials(l.Credentials))
 	}
@@ -88,6 +92,19 @@ func checkURL(list string) error {
 		}
 	}
 	return nil
+}
+
+// shown is a list of addresses without passwords.
+func shown(list string) string {
+	parts := strings.Split(list, ",")
+	for i, one := range parts {
+		u, err := url.Parse(one)
+		if err != nil {
+			u = nil
+		}
+		parts[i] = redacted(one, u)
+	}
+	return strings.Join(parts, ",")
 }
 
 // redacted keeps passwords out of the error.

@@ -6,6 +6,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -48,7 +49,10 @@ func Subscribe(ctx context.Context, url, subject string, ready func(), fn func(H
 	conn, err := nats.Connect(url, nats.Name("ferrite notifications"), nats.Timeout(dialWait), nats.MaxReconnects(-1),
 		nats.ReconnectWait(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
-		return fmt.Errorf("wanted a NATS server at %s: %w", url, err)
+		if errors.Is(err, nats.ErrAuthorization) {
+			return fmt.Errorf("the NATS server at %s wants another login (%w): put it into the address, nats://user:password@host:port", shown(url), err)
+		}
+		return fmt.Errorf("wanted a NATS server at %s: %w", shown(url), err)
 	}
 	defer conn.Close()
 	ch := make(chan *nats.Msg, heardBuffer)

@@ -95,3 +95,16 @@ func TestReadRefusesWhatIsNoNotification(t *testing.T) {
 		}
 	}
 }
+
+// TestSubscribeTellsNoPassword: what goes wrong is told with the address, and without what is secret in it.
+func TestSubscribeTellsNoPassword(t *testing.T) {
+	s := serve(t, "127.0.0.1:0")
+	at := strings.TrimPrefix(s.ClientURL(), "nats://")
+	s.Shutdown()
+	for _, list := range []string{"nats://ops:pass-word@" + at, "nats://" + at + ",nats://ops:pass-word@" + at} {
+		err := Subscribe(context.Background(), list, "", nil, nil)
+		if err == nil || !strings.Contains(err.Error(), at) || strings.Contains(err.Error(), "pass-word") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}

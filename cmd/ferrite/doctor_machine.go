@@ -74,6 +74,9 @@ func (e *examination) configuration(c *cobra.Command) {
 	if host, _, err := net.SplitHostPort(e.cfg.APIListen); err == nil && e.cfg.AuthStrategy == "noauth" && !loopbackHost(host) {
 		e.add(areaSettings.Warn("who may use the API", "everybody who reaches "+e.cfg.APIListen, "users that sign in", "auth_strategy: http_basic, htpasswd_file and api_tls_cert"))
 	}
+	if host, _, err := net.SplitHostPort(e.cfg.NATSListen); err == nil && e.cfg.NATSHtpasswdFile == "" && !loopbackHost(host) {
+		e.add(areaSettings.Warn("who may listen", "everybody who reaches "+e.cfg.NATSListen, "users that sign in", "nats_htpasswd_file"))
+	}
 }
 
 func loopbackHost(host string) bool {
@@ -111,7 +114,7 @@ func (e *examination) secretFiles() {
 	} else {
 		e.add(doctor.Private(areaFiles, "cluster key", key))
 	}
-	for _, f := range []struct{ what, setting string }{{"TLS key", "api_tls_key"}, {"conductors' TLS key", "tls_key"}, {"users", "htpasswd_file"}} {
+	for _, f := range []struct{ what, setting string }{{"TLS key", "api_tls_key"}, {"conductors' TLS key", "tls_key"}, {"users", "htpasswd_file"}, {"who may listen", "nats_htpasswd_file"}} {
 		if file := e.settings.String(f.setting); file != "" {
 			e.add(doctor.Private(areaFiles, f.what, file))
 		}
@@ -256,7 +259,7 @@ func (e *examination) natsAt(where string) {
 		e.add(areaNATS.Fail("server", shown+": "+err.Error(), "a NATS server that answers", "start it, or correct nats_url; operations go on, notifications wait in the outbox"))
 	case e.cfg.NATSJetStream && !info.JetStream:
 		e.add(areaNATS.Fail("server", shown+" has no JetStream", "JetStream, which nats_jetstream asks for", "switch it on there, or nats_jetstream off"))
-	case info.Auth && u.User == nil:
+	case info.Auth && u.User == nil && e.cfg.NATSURL != "":
 		e.add(areaNATS.Warn("server", shown+" wants a login, and nats_url has none", "credentials", "put user:password@ into nats_url"))
 	default:
 		e.add(areaNATS.OK("server", "%s answers in %s (version %s)", shown, took.Round(10*time.Microsecond), plain(info.Version)))

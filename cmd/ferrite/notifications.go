@@ -39,7 +39,9 @@ Subjects are ironic_versioned_notifications.<priority>.<event_type>; NATS's wild
 			out, colour := c.OutOrStdout(), paletteFor(c.OutOrStdout())
 			enough, left := errors.New("enough"), count
 			err := notify.Subscribe(c.Context(), url, subject,
-				func() { fmt.Fprintf(c.ErrOrStderr(), "listening to %s at %s; Ctrl-C ends\n", subject, url) },
+				func() {
+					fmt.Fprintf(c.ErrOrStderr(), "listening to %s at %s; Ctrl-C ends\n", subject, withoutPassword(url))
+				},
 				func(h notify.Heard, err error) error {
 					switch {
 					case output == "json":

@@ -97,7 +97,7 @@ func newSecretsStatus() *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use: "status", Short: "Tell which key seals, and how far a rotation is", Args: noArgs,
-		Long:    "Tell the fingerprint of the cluster key of a running conductor, and how far a rotation is.",
+		Long: "Tell the fingerprint of the cluster key of a running conductor, and how far a rotation is.",
 		Example: "  ferrite secrets status\n" +
 			"  ferrite secrets status -o json | jq .left",
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -67,6 +67,7 @@ func conductorConfig(s *config.Config) (conductor.Config, error) {
 	}
 	c.AuthStrategy, c.HtpasswdFile = s.String("auth_strategy"), s.String("htpasswd_file")
 	c.PprofListen = s.String("pprof_listen")
+	c.NATSHtpasswdFile = s.String("nats_htpasswd_file")
 	c.NATSListen, c.NATSURL, c.NATSJetStream = s.String("nats_listen"), s.String("nats_url"), s.Bool("nats_jetstream")
 	c.OutboxKeep, c.OutboxMaxAge, c.OutboxMaxBytes = s.Duration("outbox_keep"), s.Duration("outbox_max_age"), int64(s.Int("outbox_max_mb"))<<20
 	c.NotificationLevel, c.NotificationFormat = s.String("notification_level"), s.String("notification_format")

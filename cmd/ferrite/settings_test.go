@@ -97,6 +97,7 @@ var needs = map[string][]string{
 	"join":                   {"--gossip-listen=127.0.0.1:7946", "--cluster-key-file=KEY"},
 	"bootstrap_expect":       {"--gossip-listen=127.0.0.1:7946", "--join=127.0.0.2:7946", "--cluster-key-file=KEY"},
 	"auth_strategy":          {"--htpasswd-file=x"},
+	"nats_listen":            {"--nats-htpasswd-file=x"},
 	"nats_jetstream":         {"--nats-url=nats://127.0.0.1:1"},
 	"nova.auth_url":          {"--nova-username=u", "--nova-password=p", "--nova-project-name=s"},
 	"nova.endpoint_override": {"--nova-auth-type=none"},

@@ -32,7 +32,7 @@ func knownSecrets(e *examination) *redact.Redactor {
 		learnSettings(r, args)
 	}
 	files := []string{filepath.Join(e.cfg.DataDir, "cluster.key")}
-	for _, key := range []string{"cluster_key_file", "htpasswd_file", "api_tls_key", "tls_key"} {
+	for _, key := range []string{"cluster_key_file", "htpasswd_file", "nats_htpasswd_file", "api_tls_key", "tls_key"} {
 		files = append(files, e.settings.String(key))
 	}
 	if old, err := filepath.Glob(filepath.Join(e.cfg.DataDir, "cluster.key*")); err == nil {

@@ -54,6 +54,16 @@ var rules = []rule{
 		return listen != "" && !Loopback(listen), fmt.Sprintf("pprof_listen is %q: wanted a loopback address", listen)
 	},
 	func(c *Config) (bool, string) {
+		listen := c.String("nats_listen")
+		return listen != "" && c.String("nats_htpasswd_file") == "" && !c.Bool("insecure") && !Loopback(listen),
+			fmt.Sprintf("nats_listen is %q and nats_htpasswd_file is not set: everybody who reaches that address could listen to what "+
+				"your machines do. Name a file of users, or say --insecure if that is wanted", listen)
+	},
+	func(c *Config) (bool, string) {
+		return c.String("nats_htpasswd_file") != "" && c.String("nats_listen") == "",
+			"nats_htpasswd_file is set, but there is no embedded NATS server: set nats_listen, or leave it away"
+	},
+	func(c *Config) (bool, string) {
 		return c.String("nats_url") != "" && c.String("nats_listen") != "",
 			"nats_url and nats_listen are both set: wanted an existing NATS or an embedded one"
 	},

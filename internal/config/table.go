@@ -39,6 +39,7 @@ var Options = []Option{
 	{Key: "log_level", Kind: Enum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"}, Help: "least level of log lines"},
 	{Key: "log_format", Kind: Enum, Default: "auto", Allowed: []string{"auto", "text", "json"}, Help: "auto = text on a terminal, else JSON"},
 	{Key: "nats_listen", Kind: String, Default: "127.0.0.1:4222", Help: "address of the embedded NATS server; \"\" = none"},
+	{Key: "nats_htpasswd_file", Kind: String, Help: "users that may listen at the embedded NATS server: lines of user:bcrypt (default: everybody who reaches it)"},
 	{Key: "nats_url", Kind: String, Help: "existing NATS to use instead of the embedded one"},
 	{Key: "nats_jetstream", Kind: Bool, Default: "false", Help: "with nats_url: publish into the stream that takes the subjects, and wait for it to acknowledge each"},
 	{Key: "outbox_keep", Kind: Duration, Default: "86400s", Min: "0", Zero: "not at all", Help: "how long notifications are kept after they were sent, for \"ferrite notifications replay\""},

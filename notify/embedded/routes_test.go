@@ -37,7 +37,11 @@ func TestRoutesMakeOneBus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := client(a)
+	from, err := nats.Connect("", nats.InProcessServer(a), nats.UserInfo(a.Login()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(from.Close)
 	route := func(s *Server, to ...string) {
 		t.Helper()
 		if err := s.Routes(to); err != nil {

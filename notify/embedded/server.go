@@ -30,6 +30,7 @@ type Config struct {
 	Listen string // host:port; port 0 = any free one, "" = DefaultListen
 	Name   string // server name shown to clients, "" = one that NATS makes up
 	Logger *slog.Logger
+	Users  []User // who may listen, and nothing else; none = whoever reaches the server may listen and publish
 
 	// Cluster is host:port for routes to other servers; "" = none. Secret is what they sign in with, TLS what they speak.
 	Cluster string
@@ -39,8 +40,9 @@ type Config struct {
 
 // Server is a running NATS server.
 type Server struct {
-	nats *server.Server
-	user string // of routes
+	nats     *server.Server
+	user     string // of routes
+	password string // ours
 
 	mu   sync.Mutex      // one change of routes at a time
 	opts *server.Options // as at the start
@@ -77,6 +79,10 @@ func Start(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	password, err := admit(opts, cfg.Users)
+	if err != nil {
+		return nil, err
+	}
 	kept := opts.Clone()
 	ns, err := server.NewServer(opts)
 	if err != nil {
@@ -90,7 +96,7 @@ func Start(cfg Config) (*Server, error) {
 		ns.WaitForShutdown()
 		return nil, cannotListen(cfg.Listen, log.fatal())
 	}
-	return &Server{nats: ns, opts: kept, user: kept.Cluster.Username}, nil
+	return &Server{nats: ns, opts: kept, user: kept.Cluster.Username, password: password}, nil
 }
 
 // ClientURL is the address for consumers, like nats://127.0.0.1:4222.

@@ -41,7 +41,7 @@ func TestServes(t *testing.T) {
 	if err := sub.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	pub, err := nats.Connect("", nats.InProcessServer(s))
+	pub, err := nats.Connect("", nats.InProcessServer(s), nats.UserInfo(s.Login()))
 	if err != nil {
 		t.Fatal(err)
 	}
