@@ -14,8 +14,15 @@ import (
 // vendors keeps its own.
 func FuzzQuirks(f *testing.F) {
 	for _, s := range [][2]string{
-		{"Supermicro:none", "+padding"}, {"acme: padding+password16", "-suite3, +noprobe"}, {"acme:", ""}, {":", ","}, {"a:b:c", "none,none"},
-		{"acme:-padding", "--padding"}, {"acme:+", "+"}, {"acme padding", "sun21"}, {"\xff:none", "\x00"},
+		{"Supermicro:none", "+padding"},
+		{"acme: padding+password16", "-suite3, +noprobe"},
+		{"acme:", ""},
+		{":", ","},
+		{"a:b:c", "none,none"},
+		{"acme:-padding", "--padding"},
+		{"acme:+", "+"},
+		{"acme padding", "sun21"},
+		{"\xff:none", "\x00"},
 	} {
 		f.Add(s[0], s[1])
 	}

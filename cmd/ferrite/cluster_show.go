@@ -247,8 +247,13 @@ func printOwner(out io.Writer, o *client.NodeOwner) error {
 		alive = "that process has ended"
 	}
 	rows := [][2]string{
-		{"Node", strings.TrimSpace(o.Node + " " + o.Name)}, {"Conductor", cmp.Or(o.Placed, "none")}, {"Why", o.Why}, {"Group", cmp.Or(o.Group, "(none)")}, {"Placed by", o.Key},
-		{"In the record", "nobody yet"}, {"Operation", "none"},
+		{"Node", strings.TrimSpace(o.Node + " " + o.Name)},
+		{"Conductor", cmp.Or(o.Placed, "none")},
+		{"Why", o.Why},
+		{"Group", cmp.Or(o.Group, "(none)")},
+		{"Placed by", o.Key},
+		{"In the record", "nobody yet"},
+		{"Operation", "none"},
 	}
 	if o.Owner != "" {
 		rows[5][1] = fmt.Sprintf("%s, incarnation %s, epoch %d; %s", o.Owner, o.Incarnation, o.Epoch, alive)
