@@ -100,20 +100,21 @@ func benchProgress(w io.Writer, what string) (p bench.Progress, end func()) {
 	say("starting")
 	bar := all.AddBar(1, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return what + ": " + *now.Load() + "  " })),
 		mpb.AppendDecorators(decor.Percentage(), decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
-	return bench.Progress{
-			Say: func(format string, args ...any) {
-				say(fmt.Sprintf(format, args...))
-				bar.SetTotal(1, false)
-				bar.SetCurrent(0)
-			},
-			Step: func(done, of int) {
-				bar.SetTotal(int64(of)+1, false) // the end is told by end
-				bar.SetCurrent(int64(done))
-			},
-		}, func() {
-			bar.Abort(true)
-			all.Wait()
-		}
+	progress := bench.Progress{
+		Say: func(format string, args ...any) {
+			say(fmt.Sprintf(format, args...))
+			bar.SetTotal(1, false)
+			bar.SetCurrent(0)
+		},
+		Step: func(done, of int) {
+			bar.SetTotal(int64(of)+1, false) // the end is told by end
+			bar.SetCurrent(int64(done))
+		},
+	}
+	return progress, func() {
+		bar.Abort(true)
+		all.Wait()
+	}
 }
 
 func newBenchSync() *cobra.Command {
