@@ -311,14 +311,23 @@ func (o *operators) check(told func(string)) {
 	for _, m := range o.all {
 		polls[m.i], _ = o.farm.get(m.i)["polls"].(float64)
 	}
+	unseen := ""
+	t.Cleanup(func() {
+		if unseen != "" && t.Failed() {
+			_, doc, err := o.e.ask("GET", "/v1/nodes/"+unseen, nil)
+			t.Logf("not looked at: %v %v", doc, err)
+		}
+	})
 	untilLong(t, "power sync to look at every machine", func() bool {
 		for _, m := range o.all {
 			if now, _ := o.farm.get(m.i)["polls"].(float64); now <= polls[m.i] {
+				unseen = m.uuid
 				return false
 			}
 		}
 		return true
 	})
+	unseen = ""
 	told("every machine is looked at")
 	for _, n := range o.nodes("") {
 		name, _ := n["name"].(string)
