@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -493,7 +494,8 @@ func TestSweepCorrectsTheRecordWithoutForce(t *testing.T) {
 }
 
 func TestDeadBMCGoesToMaintenanceAndComesBack(t *testing.T) {
-	w := newWorld(t, nil)
+	var log lines
+	w := newWorld(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	id := w.create(nil)
 	w.must(id, node.SetProvision{Verb: "manage"})
 	w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
@@ -511,6 +513,15 @@ func TestDeadBMCGoesToMaintenanceAndComesBack(t *testing.T) {
 	n = w.wait(id, "recovery", func(n *node.Node) bool { return !n.Maintenance })
 	if n.Fault != "" || n.PowerState != node.PowerOff {
 		t.Errorf("after recovery: %+v", n)
+	}
+	told := func() bool {
+		text := log.String()
+		return strings.Count(text, "node goes to maintenance") == 1 && strings.Count(text, "no answer") >= 1 && strings.Count(text, "node has no fault any more") == 1
+	}
+	for end := time.Now().Add(time.Minute); !told(); time.Sleep(time.Millisecond) { // the record is seen before the line is written
+		if time.Now().After(end) {
+			t.Fatalf("the log does not tell of both:\n%s", log.String())
+		}
 	}
 }
 

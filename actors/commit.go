@@ -155,6 +155,7 @@ func (a *nodeActor) accepted(c actor.Context, p *pending, rev node.Rev) {
 		a.f.stats.claims.Add(1)
 	}
 	a.telling(a.n, n)
+	a.failing(a.n, n)
 	a.take(c, n)
 	if n.Intent != nil {
 		a.f.granted(n, p.stamp)
