@@ -167,7 +167,10 @@ func (m *Membership) Taken() <-chan string { return m.taken }
 
 // Leave says good-bye, so that nobody has to find out, and ends.
 func (m *Membership) Leave(wait time.Duration) error {
-	return errors.Join(m.list.Leave(wait), m.Close())
+	if err := m.list.Leave(wait); err != nil && !strings.Contains(err.Error(), "timeout waiting for leave broadcast") {
+		return errors.Join(err, m.Close())
+	}
+	return m.Close() // those who did not hear it in time find out
 }
 
 // Close ends without a word, as a crash does.

@@ -178,7 +178,7 @@ const retireTime = 2 * time.Second
 
 // retire ends a line when its last call is answered, or soon.
 func (p *port) retire(l *line) {
-	p.ended.Go(func() {
+	if !p.spawn(func() {
 		defer l.end()
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -197,7 +197,9 @@ func (p *port) retire(l *line) {
 				return
 			}
 		}
-	})
+	}) {
+		l.end()
+	}
 }
 
 func (l *line) alive() bool {

@@ -147,7 +147,9 @@ func (p *port) accept() {
 			}
 			continue
 		}
-		p.ended.Go(func() { p.greet(c) })
+		if !p.spawn(func() { p.greet(c) }) {
+			_ = c.Close()
+		}
 	}
 }
 
@@ -250,14 +252,27 @@ func (p *port) end() { p.gone.Do(func() { close(p.ending) }) }
 
 func (p *port) close() {
 	p.end()
-	p.once.Do(func() { close(p.done) })
 	_ = p.ln.Close()
 	p.mu.Lock()
+	p.once.Do(func() { close(p.done) })
 	for c := range p.conns {
 		_ = c.Close()
 	}
 	p.mu.Unlock()
 	p.ended.Wait()
+}
+
+// spawn runs f, which close waits for; false = the port is closed.
+func (p *port) spawn(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return false
+	default:
+	}
+	p.ended.Go(f)
+	return true
 }
 
 // hold keeps a connection on the list of those that close ends; false = the port is closed.
