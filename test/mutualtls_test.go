@@ -94,8 +94,10 @@ func TestConductorsSpeakTLS(t *testing.T) {
 	begin := func(n, expect int, by *authority) *site {
 		s := &site{t: t, dir: t.TempDir(), api: fmt.Sprintf("http://127.0.0.1:%d", freePort(t, "tcp")), nats: fmt.Sprintf("127.0.0.1:%d", freePort(t, "tcp"))}
 		name := fmt.Sprintf("m%d", n)
-		s.args = append([]string{"--name", name, "--cluster-key-file", key, "--gossip-listen", fmt.Sprintf("%s:%d", ip(n), gossip), "--raft-listen", ip(n) + ":0", "--remote-listen", ip(n) + ":0",
-			"--gossip-profile", "mid", "--join", fmt.Sprintf("%s:%d", ip(1), gossip), "--bootstrap-expect", fmt.Sprint(expect)}, by.flags(name, ip(n))...)
+		s.args = append([]string{
+			"--name", name, "--cluster-key-file", key, "--gossip-listen", fmt.Sprintf("%s:%d", ip(n), gossip), "--raft-listen", ip(n) + ":0", "--remote-listen", ip(n) + ":0",
+			"--gossip-profile", "mid", "--join", fmt.Sprintf("%s:%d", ip(1), gossip), "--bootstrap-expect", fmt.Sprint(expect),
+		}, by.flags(name, ip(n))...)
 		return s
 	}
 	m1 := begin(1, 1, ca)
