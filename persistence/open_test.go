@@ -418,6 +418,29 @@ func TestOutboxBounds(t *testing.T) {
 	}
 }
 
+// N2: what bears the time of a clock that is days behind is kept as long as all else.
+func TestOutboxKeepsWhatASlowClockWrote(t *testing.T) {
+	now := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	var clock atomic.Pointer[time.Time]
+	set := func(at time.Time) { clock.Store(&at) }
+	cfg := raftConfigIn(t.TempDir())
+	cfg.Clock = func() time.Time { return *clock.Load() }
+	cfg.second = time.Hour
+	set(now.Add(-72 * time.Hour))
+	s := openRaft(t, cfg)
+	putText(t, s, "a", "written by a slow clock")
+	for _, c := range []struct {
+		after time.Duration
+		left  int
+	}{{0, 1}, {23 * time.Hour, 1}, {25 * time.Hour, 0}} {
+		set(now.Add(c.after))
+		s.trimOverdue(t.Context())
+		if st := s.Stats(); st.OutboxDepth != c.left || st.OutboxDropped != uint64(1-c.left) {
+			t.Errorf("after %s: %+v, wanted %d left", c.after, st, c.left)
+		}
+	}
+}
+
 // N2: what is confirmed is kept for a while, counts neither as waiting nor as dropped, and makes room first.
 func TestOutboxKeepsWhatWasSent(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)

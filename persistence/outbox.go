@@ -6,6 +6,7 @@ package persistence
 import (
 	"context"
 	"errors"
+	"math"
 	"sort"
 	"time"
 
@@ -34,6 +35,8 @@ type outboxQueue struct {
 	list  []queued // list[head:] are live
 	head  int
 	bytes int64
+	seen  []sighting // oldest first, none older than an unsent event is kept
+	known node.Rev   // the newest event that has been here for longer than that
 }
 
 func (q *outboxQueue) len() int               { return len(q.list) - q.head }
@@ -73,13 +76,35 @@ func (q *outboxQueue) count(rev node.Rev, index uint32, max int) int {
 	return min(max, sort.Search(len(live), func(i int) bool { return !live[i].reached(rev, index) }))
 }
 
-// beyond finds the newest event that is over the bounds.
-func (q *outboxQueue) beyond(b outboxBounds, now time.Time) (queued, bool) {
+// sighting says that an event was the newest one at a time of this process's clock.
+type sighting struct {
+	rev node.Rev
+	at  time.Time
+}
+
+// look notes what is newest now, and returns the newest that has been here for age by our own clock. An event bears the time of
+// who wrote it, and that clock may be days behind: what nobody has been told yet is not given up for that alone.
+func (q *outboxQueue) look(now time.Time, age time.Duration) (known node.Rev) {
+	newest, ok := q.newest()
+	if n := len(q.seen); ok && (n == 0 || now.Sub(q.seen[n-1].at) >= age/sightings) {
+		q.seen = append(q.seen, sighting{newest.rev, now})
+	}
+	for len(q.seen) > 0 && now.Sub(q.seen[0].at) >= age {
+		q.known, q.seen = q.seen[0].rev, q.seen[1:]
+	}
+	return q.known
+}
+
+// sightings is how many there are in the time that an unsent event is kept.
+const sightings = 256
+
+// beyond finds the newest event that is over the bounds. Those after known are not old, whatever their time says.
+func (q *outboxQueue) beyond(b outboxBounds, now time.Time, known node.Rev) (queued, bool) {
 	live := q.live()
 	oldest := seconds(now.Add(-b.age))
 	bytes := q.bytes
 	i := 0
-	for i < len(live) && (bytes > b.bytes || live[i].at < oldest) {
+	for i < len(live) && (bytes > b.bytes || live[i].at < oldest && live[i].rev <= known) {
 		bytes -= int64(live[i].size)
 		i++
 	}
@@ -89,20 +114,20 @@ func (q *outboxQueue) beyond(b outboxBounds, now time.Time) (queued, bool) {
 // overdue is the trim that the bounds ask for now; nil = none. What every publisher has confirmed goes first and is no
 // loss: beyond the time that it is kept for, or to make room.
 func (r *replica) overdue(now time.Time) *trim {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	live, sent := r.queue.live(), r.sent()
 	kept := r.bounds
 	if sent > 0 && kept.keep < kept.age {
 		kept.age = kept.keep
 	}
-	if q, ok := r.queue.beyond(kept, now); ok && sent > 0 {
+	if q, ok := r.queue.beyond(kept, now, math.MaxUint64); ok && sent > 0 {
 		if newest := live[sent-1]; !q.reached(newest.rev, newest.index) {
 			q = newest
 		}
 		return &trim{rev: q.rev, index: q.index}
 	}
-	if q, ok := r.queue.beyond(r.bounds, now); ok {
+	if q, ok := r.queue.beyond(r.bounds, now, r.queue.look(now, r.bounds.age)); ok {
 		return &trim{rev: q.rev, index: q.index, dropped: true}
 	}
 	return nil
