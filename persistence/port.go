@@ -262,14 +262,21 @@ func (p *port) close() {
 	p.ended.Wait()
 }
 
+func (p *port) closed() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // spawn runs f, which close waits for; false = the port is closed.
 func (p *port) spawn(f func()) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.done:
+	if p.closed() {
 		return false
-	default:
 	}
 	p.ended.Go(f)
 	return true
@@ -279,10 +286,8 @@ func (p *port) spawn(f func()) bool {
 func (p *port) hold(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.done:
+	if p.closed() {
 		return false
-	default:
 	}
 	p.conns[c] = true
 	return true

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -190,35 +189,17 @@ func TestNodePowerAsksBeforeMany(t *testing.T) {
 // TestNodeWatchPrintsChanges off a terminal: what there is, then a line a change.
 func TestNodeWatchPrintsChanges(t *testing.T) {
 	f := newFakeAPI(t, 3)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	r, w := io.Pipe()
-	root := newRoot()
-	root.SetArgs([]string{"node", "list", "--fold", "--watch", "--interval", "100ms"})
-	root.SetOut(w)
-	root.SetErr(io.Discard)
-	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx); _ = w.Close() }()
-	text, buf := "", make([]byte, 1024)
-	read := func(want string) {
-		for !strings.Contains(text, want) {
-			n, err := r.Read(buf)
-			if text += string(buf[:n]); err != nil {
-				t.Fatalf("wanted %q, found %q: %v", want, text, err)
-			}
-		}
-	}
-	read("n[0001-0003]\n")
+	w := watch(t, "node", "list", "--fold", "--watch", "--interval", "100ms")
+	w.read("n[0001-0003]\n")
 	for f.seen() < 3 { // the list, what changes are compared with, and the first comparison
 		time.Sleep(time.Millisecond)
 	}
 	f.mu.Lock()
 	f.power[1] = "power on"
 	f.mu.Unlock()
-	read("n0002  off, available -> on, available\n")
-	cancel()
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	if err := <-done; err != nil {
+	w.read("n0002  off, available -> on, available\n")
+	w.cancel()
+	if err := w.end(); err != nil {
 		t.Errorf("ended with %v", err)
 	}
 }

@@ -57,34 +57,16 @@ func TestNodeListSorts(t *testing.T) {
 // TestNodeShowWatchPrintsChanges off a terminal: the node, then a line for each field that changes, until it is gone.
 func TestNodeShowWatchPrintsChanges(t *testing.T) {
 	f := newFakeAPI(t, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	r, w := io.Pipe()
-	root := newRoot()
-	root.SetArgs([]string{"node", "show", "n0001", "--watch", "--interval", "100ms"})
-	root.SetOut(w)
-	root.SetErr(io.Discard)
-	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx); _ = w.Close() }()
-	text, buf := "", make([]byte, 1024)
-	read := func(want string) {
-		for !strings.Contains(text, want) {
-			n, err := r.Read(buf)
-			if text += string(buf[:n]); err != nil {
-				t.Fatalf("wanted %q, found %q: %v", want, text, err)
-			}
-		}
-	}
-	read("power_state      power off\n")
+	w := watch(t, "node", "show", "n0001", "--watch", "--interval", "100ms")
+	w.read("power_state      power off\n")
 	f.mu.Lock()
 	f.power[0] = "power on"
 	f.mu.Unlock()
-	read("  power_state  power off -> power on\n")
+	w.read("  power_state  power off -> power on\n")
 	f.mu.Lock()
 	f.power = nil
 	f.mu.Unlock()
-	go func() { _, _ = io.Copy(io.Discard, r) }()
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "could not be found") {
+	if err := w.end(); err == nil || !strings.Contains(err.Error(), "could not be found") {
 		t.Errorf("a node that is gone ends it with %v", err)
 	}
 	if code, _, _ := ferrite("node", "show", "n0001", "--watch", "-o", "json"); code != exitUsage {
@@ -120,4 +102,45 @@ func TestNodeMaintenance(t *testing.T) {
 	if code, out, _ := ferrite("node", "maintenance", "off", "n0001", "-o", "yaml"); code != 0 || out != "- node: n0001\n  ok: true\n  end: maintenance off\n" || f.maintenance != 1 {
 		t.Errorf("%d %q, %d are in maintenance", code, out, f.maintenance)
 	}
+}
+
+// watched is a command that goes on, and what it has printed so far.
+type watched struct {
+	t      *testing.T
+	cancel context.CancelFunc
+	out    *io.PipeReader
+	text   string
+	done   chan error
+}
+
+func watch(t *testing.T, args ...string) *watched {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	r, out := io.Pipe()
+	w := &watched{t: t, cancel: cancel, out: r, done: make(chan error, 1)}
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(io.Discard)
+	go func() { w.done <- root.ExecuteContext(ctx); _ = out.Close() }()
+	return w
+}
+
+// read waits until the command has printed something.
+func (w *watched) read(want string) {
+	w.t.Helper()
+	buf := make([]byte, 1024)
+	for !strings.Contains(w.text, want) {
+		n, err := w.out.Read(buf)
+		if w.text += string(buf[:n]); err != nil {
+			w.t.Fatalf("wanted %q, found %q: %v", want, w.text, err)
+		}
+	}
+}
+
+// end takes what is still printed, until the command has ended.
+func (w *watched) end() error {
+	go func() { _, _ = io.Copy(io.Discard, w.out) }()
+	return <-w.done
 }
