@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,31 @@ func three(t *testing.T) []*Conductor {
 	net := cluster.NewNetwork()
 	c1 := start(t, oneOf(t, net, "c1"))
 	at := c1.membership.Addr()
-	return []*Conductor{c1, start(t, oneOf(t, net, "c2", at)), start(t, oneOf(t, net, "c3", at))}
+	cs := []*Conductor{c1, start(t, oneOf(t, net, "c2", at)), start(t, oneOf(t, net, "c3", at))}
+	agree(t, cs...)
+	return cs
+}
+
+// agree waits until each of these counts on all of them: who has just come is said to take nodes a moment after it is ready.
+func agree(t *testing.T, cs ...*Conductor) {
+	t.Helper()
+	until(t, "all count on all", func() bool {
+		for _, c := range cs {
+			v := c.placement.view.Load()
+			if len(v.Members) != len(cs) || slices.ContainsFunc(v.Members, func(m cluster.Member) bool { return !m.Takes("") }) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// views are the Views by which these conductors place nodes now.
+func views(cs []*Conductor) (out []*cluster.View) {
+	for _, c := range cs {
+		out = append(out, c.placement.view.Load())
+	}
+	return out
 }
 
 func until(t *testing.T, what string, ok func() bool) {
@@ -157,9 +182,10 @@ func TestAConductorThatEndsHandsOver(t *testing.T) {
 			t.Errorf("%d %s", code, text)
 		}
 	}
-	if code, text := ask(t, cs[1], "GET", "/v1/conductors", ""); code != 200 || strings.Count(text, `"alive":true`) != 2 || strings.Count(text, `"alive":false`) != 1 {
-		t.Errorf("%d %s", code, text)
-	}
+	until(t, "it alone is said to be dead", func() bool {
+		code, text := ask(t, cs[1], "GET", "/v1/conductors", "")
+		return code == 200 && strings.Count(text, `"alive":true`) == 2 && strings.Count(text, `"alive":false`) == 1
+	})
 }
 
 // A subscriber at any conductor hears of what happens at all of them, once.
@@ -177,6 +203,8 @@ func TestOneBus(t *testing.T) { // N2
 	if err := conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	term := func() uint64 { return cs[0].store.(*persistence.Raft).LogFigures().Term }
+	first := term()
 	ids := map[string]int{}
 	created := map[string]bool{}
 	read := func(m *nats.Msg) {
@@ -227,8 +255,8 @@ func TestOneBus(t *testing.T) { // N2
 			t.Fatalf("heard of %v only", created)
 		}
 	}
-	for id, n := range ids {
-		if n != 1 || id == "" {
+	for id, n := range ids { // who leads next sends again what is not known to have been sent: on a busy machine a leader may be missed
+		if n != 1 && term() == first || id == "" {
 			t.Errorf("message %q came %d times", id, n)
 		}
 	}
@@ -242,7 +270,11 @@ func TestAPatchOfThePlaceIsMadeByTheNewOwner(t *testing.T) {
 		t.Fatalf("%d %s", code, text)
 	}
 	wrote := map[string]bool{}
-	for i := range 6 {
+	for i, seen := 0, 0; seen < 6; i++ {
+		if i == 100 {
+			t.Fatalf("the Views changed during all of %d changes but %d", i, seen)
+		}
+		before := views(cs)
 		at := fmt.Sprintf("192.0.2.%d", 10+i)
 		if code, text := ask(t, cs[i%3], "PATCH", "/v1/nodes/n", `[{"op":"replace","path":"/driver_info/ipmi_address","value":"`+at+`"}]`); code != 200 {
 			t.Fatalf("%d %s", code, text)
@@ -250,15 +282,18 @@ func TestAPatchOfThePlaceIsMadeByTheNewOwner(t *testing.T) {
 		if _, err := cs[0].store.ReadIndex(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		cs[0].store.Nodes(nil, func(n *node.Node) bool {
-			if owner := cs[0].placement.owner(n); n.Owner.Name != owner {
-				t.Errorf("at %s it was written by %s, its owner is %s", at, n.Owner.Name, owner)
-			}
-			wrote[n.Owner.Name] = true
-			owner := by[n.Owner.Name]
-			until(t, "its owner has it", func() bool { return owner.fleet.Len() == 1 && owned(cs...) == 1 })
-			return true
-		})
+		var n *node.Node
+		cs[0].store.Nodes(nil, func(x *node.Node) bool { n = x; return true })
+		owner := cs[0].placement.owner(n)
+		if !slices.Equal(before, views(cs)) { // on a busy machine one may be taken for dead for a moment
+			continue
+		}
+		seen++
+		if n.Owner.Name != owner {
+			t.Errorf("at %s it was written by %s, its owner is %s", at, n.Owner.Name, owner)
+		}
+		wrote[n.Owner.Name] = true
+		until(t, "its owner has it", func() bool { return by[cs[0].placement.owner(n)].fleet.Len() == 1 && owned(cs...) == 1 })
 	}
 	if len(wrote) < 2 {
 		t.Errorf("all six places are %v's: the test shows nothing", wrote)

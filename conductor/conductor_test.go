@@ -183,7 +183,7 @@ func TestSeedIsActivated(t *testing.T) {
 	err := c.Seed(context.Background(), 100, func(i int) (string, map[string]any) {
 		return "n" + string(rune('a'+i%26)) + string(rune('a'+i/26)), map[string]any{"ipmi_address": "127.0.0.1"}
 	})
-	for end := time.Now().Add(20 * time.Second); c.Activated() < 100 && time.Now().Before(end); {
+	for end := time.Now().Add(testTime); c.Activated() < 100 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	if err != nil || c.Activated() != 100 || c.Stats().ByProvision["available"] != 100 {

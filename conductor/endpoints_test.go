@@ -35,7 +35,7 @@ func behind(t *testing.T, s persistence.Store, uuid, address string) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); {
+	for end := time.Now().Add(testTime); !is(); {
 		if time.Now().After(end) {
 			t.Fatal("never came true: " + what)
 		}

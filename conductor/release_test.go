@@ -23,6 +23,7 @@ func TestAnyConductorReleases(t *testing.T) { // S6, S13
 	}
 	c1 := start(t, config("c1"))
 	c2 := start(t, config("c2", c1.membership.Addr()))
+	agree(t, c1, c2)
 	if code, text := ask(t, c1, "POST", "/v1/nodes", `{"name":"n","driver":"fake-hardware"}`); code != 201 {
 		t.Fatalf("%d %s", code, text)
 	}

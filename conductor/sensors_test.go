@@ -43,7 +43,7 @@ func newRack(t *testing.T, change func(*Config)) *rack {
 	c.SyncInterval, c.NotificationLevel = 0, "" // sensor data does not depend on it
 	c.Sensors = DefaultSensorData()
 	c.Sensors.Send, c.Sensors.Undeployed, c.Sensors.Conductor, c.Sensors.Interval = true, true, false, time.Hour
-	c.IPMI.Timeouts = []time.Duration{200 * time.Millisecond, 400 * time.Millisecond}
+	c.IPMI.Timeouts = []time.Duration{time.Second, 2 * time.Second} // a busy machine may stand still for less
 	c.IPMI.Rate, c.IPMI.SubnetRate = 0, 0
 	if change != nil {
 		change(&c)
