@@ -31,6 +31,7 @@ type Config struct {
 	Key       []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
 	Label     string   // name of the cluster: members with another one are not heard
 	Air       *Air     // gossip goes through this, in memory, for tests; nil = through sockets
+	Cable     Cable    // what its sockets send through; nil = the network
 	Logger    *slog.Logger
 }
 
@@ -94,6 +95,12 @@ func Join(cfg Config) (*Membership, error) {
 			return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
 		}
 		c.Transport = end
+	} else if cfg.Cable != nil {
+		w, err := wire(cfg.Cable, host, port, c.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("gossip on %s: %w", cfg.Listen, err)
+		}
+		c.BindPort, c.AdvertisePort, c.Transport = w.GetAutoBindPort(), w.GetAutoBindPort(), w
 	}
 	if m.list, err = memberlist.Create(c); err != nil {
 		if c.Transport != nil {

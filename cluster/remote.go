@@ -38,6 +38,11 @@ type actors struct {
 // Remote makes a Transport of protoactor's remote that listens on host:port. With tls, both sides show certificates.
 // Its Start writes a global of gRPC's: several in one process are a data race that is not ours (use Network in tests).
 func Remote(listen string, t *tls.Config) (tr Transport, err error) {
+	return RemoteThrough(nil, listen, t)
+}
+
+// RemoteThrough is Remote with a cable that it sends through; nil = the network.
+func RemoteThrough(cable Cable, listen string, t *tls.Config) (tr Transport, err error) {
 	host, text, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, fmt.Errorf("remote-listen is %q: wanted ADDRESS:PORT, like 10.0.0.1:6387", listen)
@@ -64,8 +69,12 @@ func Remote(listen string, t *tls.Config) (tr Transport, err error) {
 	if t != nil {
 		dial, serve = credentials.NewTLS(t), credentials.NewTLS(t)
 	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(dial), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second})}
+	if cable != nil {
+		options = append(options, grpc.WithContextDialer(cable.Dial))
+	}
 	c := remote.Configure(bracket(host), port,
-		remote.WithDialOptions(grpc.WithTransportCredentials(dial), grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second})),
+		remote.WithDialOptions(options...),
 		remote.WithServerOptions(grpc.Creds(serve), grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true})),
 		remote.WithEndpointWriterQueueSize(1024), remote.WithEndpointManagerQueueSize(1024), // else a million places are made for each peer
 	)

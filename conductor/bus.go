@@ -55,9 +55,18 @@ func (c *Conductor) routes(v *cluster.View) {
 	}
 	var to []string
 	for _, m := range v.Members {
-		if m.Name != c.cfg.Name && m.NATS != "" {
-			to = append(to, m.NATS)
+		if m.Name == c.cfg.Name || m.NATS == "" {
+			continue
 		}
+		at := m.NATS
+		if cable := c.cfg.Cluster.Cable; cable != nil { // the server dials by itself
+			var err error
+			if at, err = cable.Relay(at); err != nil {
+				c.log.Warn("no way to the NATS server of a conductor", "name", m.Name, "error", err)
+				continue
+			}
+		}
+		to = append(to, at)
 	}
 	if err := c.nats.Routes(to); err != nil {
 		c.log.Warn("the NATS servers of the conductors are not joined: a subscriber here misses what others send", "error", err)

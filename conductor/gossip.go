@@ -20,6 +20,9 @@ import (
 	"ferrite/persistence"
 )
 
+// Cable is what bytes to other conductors go through, where it is not the network as it is: tests cut it.
+type Cable = cluster.Cable
+
 // Cluster is what a conductor needs to be one of several.
 type Cluster struct {
 	Gossip, Raft, Remote string   // host:port to listen on; port 0 = any
@@ -29,6 +32,8 @@ type Cluster struct {
 	Expect               int      // members to wait for before a new log begins
 	Profile              string   // a name of cluster.Profiles
 	TLS                  *tls.Config
+	// Cable is what all that goes to other conductors goes through; nil = the network.
+	Cable Cable
 	// Transport makes the hop's other than by protoactor's remote, for tests in one process.
 	Transport func(listen string) (cluster.Transport, error)
 }
@@ -78,7 +83,7 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 	}
 	transport := x.Transport
 	if transport == nil {
-		transport = func(listen string) (cluster.Transport, error) { return cluster.Remote(listen, x.TLS) }
+		transport = func(listen string) (cluster.Transport, error) { return cluster.RemoteThrough(x.Cable, listen, x.TLS) }
 	}
 	if c.transport, err = transport(x.Remote); err != nil {
 		return nil, errors.Join(err, raft.Close())
@@ -93,7 +98,7 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 		Raft: c.reach(raft.Addr().String()), Remote: c.transport.Addr(), Joining: true, Fresh: fresh, Expect: x.Expect, Version: c.cfg.Version,
 	}
 	c.membership, err = cluster.Join(cluster.Config{
-		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Key: secret, Label: "ferrite", Logger: c.log,
+		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Key: secret, Label: "ferrite", Cable: x.Cable, Logger: c.log,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gossip_listen: %w", err), raft.Close())
@@ -116,8 +121,12 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 		}
 	}
 	c.log.Info("gossip joined", "address", c.membership.Addr(), "members", len(c.membership.View().Members), "begins_a_log", begin)
+	var dial func(context.Context, string) (net.Conn, error)
+	if x.Cable != nil {
+		dial = x.Cable.Dial
+	}
 	return &persistence.Net{
-		Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: starting.Done(), Version: c.cfg.Version,
+		Dial: dial, Listener: raft, Address: c.logAddress, Live: c.liveNames, Bootstrap: begin, TLS: x.TLS, Stop: starting.Done(), Version: c.cfg.Version,
 		Patience: patience[x.Profile], Settings: settings, Differ: c.differ,
 	}, nil
 }

@@ -4,6 +4,7 @@
 package persistence
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
@@ -27,6 +28,8 @@ type Net struct {
 	// Address tells where the log's port of a member is (by gossip). It is asked for each connection, so that members may
 	// come back elsewhere.
 	Address func(name string) (hostPort string, ok bool)
+	// Dial connects to a member's log's port; nil = over TCP as the network is.
+	Dial func(ctx context.Context, hostPort string) (net.Conn, error)
 	// Live lists the members that are alive by gossip, this one included. The log's leader takes them in, and replaces
 	// voters that are not among them.
 	Live func() []string
@@ -206,6 +209,15 @@ func (h *heldConn) Close() error {
 	return nil
 }
 
+func (n *Net) connect(at string, timeout time.Duration) (net.Conn, error) {
+	if n.Dial == nil {
+		return net.DialTimeout("tcp", at, timeout)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return n.Dial(ctx, at)
+}
+
 // dial opens a connection to a member.
 func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, error) {
 	name = nameOf(raft.ServerID(name))
@@ -213,7 +225,7 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 	if !ok {
 		return nil, fmt.Errorf("conductor %s is not among the living", name)
 	}
-	c, err := net.DialTimeout("tcp", at, timeout)
+	c, err := p.s.cfg.Net.connect(at, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ func clusterSettings(s *config.Config, c *conductor.Config) error {
 	if s.String("cluster_key_file") == "" && x.Expect+len(x.Join) > 1 {
 		return errors.New("cluster_key_file is not given: wanted one file for all conductors of the cluster, \"ferrite cluster key\" makes it")
 	}
+	if x.Cable, err = cable(host); err != nil {
+		return err
+	}
 	c.Cluster = x
 	return nil
 }
