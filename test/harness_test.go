@@ -126,9 +126,18 @@ func run(t *testing.T, args ...string) *process {
 // runAs starts another build of ferrite, with more environment.
 func runAs(t *testing.T, binary string, env []string, args ...string) *process {
 	t.Helper()
+	return runOn(t, nil, binary, env, args...)
+}
+
+// runOn is runAs on a terminal, nil = none.
+func runOn(t *testing.T, line *os.File, binary string, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(binary, args...), out: &lockedBuffer{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if line != nil {
+		p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = line, line, line
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
