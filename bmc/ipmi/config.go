@@ -46,6 +46,9 @@ type Config struct {
 	SessionIdle time.Duration
 	// AuthBackOff is how long a BMC that refused the login is left alone, so that accounts are not locked.
 	AuthBackOff time.Duration
+	// AuthRest is how long readings leave a BMC alone that refused the login again after AuthBackOff: a third try could be the
+	// one that locks the account. Commands that somebody waits for may try after AuthBackOff.
+	AuthRest time.Duration
 	// SlotBackOff is how long a BMC without a free session slot is left alone: between it and three times it.
 	SlotBackOff time.Duration
 
@@ -64,7 +67,7 @@ func Defaults() Config {
 		Window: 4096, ReceiveBuffer: 8 << 20, Handshakes: 1000, Rate: 5000, SubnetRate: 50,
 		Timeouts:            []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
 		CommandRetryTimeout: 60 * time.Second, MinCommandInterval: 5 * time.Second, BusyDelay: time.Second,
-		SessionIdle: 50 * time.Second, AuthBackOff: 5 * time.Minute, SlotBackOff: 20 * time.Second,
+		SessionIdle: 50 * time.Second, AuthBackOff: 5 * time.Minute, AuthRest: 4 * time.Hour, SlotBackOff: 20 * time.Second,
 		DisableBootTimeout: true, DefaultBootMode: modeUEFI,
 	}
 }

@@ -33,7 +33,8 @@
 // reset, NMI, BMC reset and raw requests are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
 // answer takes its session with it. Every packet of a mutating
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for
-// AuthBackOff, a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
+// AuthBackOff, a second one stops readings for AuthRest; a BMC that is asked under several logins has one session and one
+// command at a time for all of them (kin.go); a BMC without a free session slot gets SlotBackOff. Received packets are believed only after source,
 // session id, AuthCode, sequence, padding, checksums and the outstanding command have been checked; what is dropped is
 // counted by reason (Stats.Drops) and told in the error of the BMC that it came from, which a BMC that talks nonsense
 // gets as a silent one does. What BMCs tell of their sensors and events is as little believed: lengths are checked, and

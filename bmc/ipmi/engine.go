@@ -140,20 +140,6 @@ func (e *Engine) shard(a netip.AddrPort) (*shard, error) {
 	return e.six, nil
 }
 
-// recordLocked finds or makes the record of a BMC. sh.mu is held.
-func (sh *shard) recordLocked(k recordKey) *record {
-	r := sh.records[k]
-	if r == nil {
-		r = &record{recordKey: k, net: sh.subnetLocked(k.addr.Addr())}
-		if who := k.who.Value(); who.suite != 0 {
-			r.flags |= flagProven
-		}
-		r.flags |= flagAnonymous
-		sh.records[k] = r
-	}
-	return r
-}
-
 // do runs a call and waits for its outcome. name is the command as Ironic words it.
 func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]byte, error) {
 	wrap := func(o outcome) error {

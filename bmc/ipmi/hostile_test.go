@@ -70,7 +70,10 @@ func (h *hostile) take(packet []byte) []forged {
 		if h.su = suites[17]; p[12] == 1 {
 			h.su = suites[3]
 		}
-		h.remote, h.own, h.s = binary.LittleEndian.Uint32(p[4:]), h.own+0x4711, nil
+		if remote := binary.LittleEndian.Uint32(p[4:]); remote != h.remote { // else it is the same request, sent again
+			h.remote, h.own = remote, h.own+0x4711
+		}
+		h.s = nil
 		out := append([]byte{p[0], 0, 4, 0}, le32(h.remote)...)
 		out = append(out, le32(h.own)...)
 		return shake(payloadOpenResponse, append(out, p[8:32]...))

@@ -28,7 +28,7 @@ func (sh *shard) settle(r *record) {
 		r.flags &^= flagReleased | flagAnonymous
 		return
 	}
-	left := time.Duration(r.heldTill - sh.now)
+	left := time.Duration(max(r.heldTill, r.restTill) - sh.now)
 	if !r.has(flagReleased) && r.sess != nil {
 		left = max(left, sh.cfg.SessionIdle-time.Duration(sh.now-r.lastUse))
 	}
@@ -46,7 +46,7 @@ func (sh *shard) settle(r *record) {
 	}
 	sh.dropSession(r)
 	sh.wheel.clear(r)
-	delete(sh.records, r.recordKey)
+	sh.removeLocked(r)
 	if r.slot != 0 {
 		sh.slots[r.slot] = nil
 		sh.free = append(sh.free, r.slot)
@@ -61,6 +61,9 @@ func (sh *shard) leave() {
 	all := make([]*record, 0, len(sh.records))
 	for _, r := range sh.records {
 		all = append(all, r)
+		for k := range r.kinOf() {
+			all = append(all, k)
+		}
 	}
 	sh.mu.Unlock()
 	sh.shakes = queue{}

@@ -32,10 +32,12 @@ const (
 )
 
 // record is a BMC. An idle one is a few hundred bytes; session and handshake hang on it only while there are any.
-// All fields belong to the shard's goroutine but users, which the shard's mutex guards.
+// All fields belong to the shard's goroutine but users, which the shard's mutex guards, and kin.
 type record struct {
 	recordKey
 	users int32 // handles
+
+	kin atomic.Pointer[record] // ring of the logins at this BMC, nil = this is the only one; written under the shard's mutex
 
 	slot  uint32 // index in shard.slots, 0 = none yet
 	stage stage
@@ -61,6 +63,9 @@ type record struct {
 	lastUse  int64 // when the BMC last proved that the session lives (shard time)
 	heldTill int64 // no login before: cause says why
 	cause    error
+	refused  uint8 // logins in a row that the BMC refused
+	restTill int64 // no reading logs in before: refusal says why
+	refusal  error
 
 	due                  int64 // tick of the timer, 0 = not armed
 	timerNext, timerPrev *record

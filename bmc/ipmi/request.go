@@ -48,7 +48,11 @@ func (sh *shard) request(q *request) {
 		}
 		sh.want(r, !q.call.slow)
 	default:
-		if err := sh.refusal(r); err != nil {
+		err := sh.refusal(r)
+		if err == nil && r.restTill > sh.now {
+			err = r.refusal
+		}
+		if err != nil {
 			sh.answer(q.sink, node.PowerUnknown, sh.failure(r, err))
 			return
 		}

@@ -79,6 +79,10 @@ func (sh *shard) begin(r *record) {
 		sh.hold(r)
 		return
 	}
+	if r.wanted() && r.kinBusy() {
+		sh.wheel.set(r, sh.now, kinPause)
+		return
+	}
 	pause := time.Duration(0)
 	if r.mut != nil {
 		if pause = sh.pause(r); pause <= 0 {
@@ -190,6 +194,7 @@ func (sh *shard) endJob(r *record, o outcome) {
 	r.stage = idle
 	sh.inflight--
 	sh.stats.inflight.Store(int64(sh.inflight))
+	sh.wakeKin(r)
 	switch {
 	case r.mut != nil || r.reads != nil:
 		sh.want(r, true)

@@ -26,6 +26,7 @@ func (sh *shard) startShake(r *record) {
 	if r.hs != nil {
 		before, tag = r.hs.own, r.hs.tag
 	}
+	sh.oneSession(r)
 	h := &handshake{suite: s, who: &who, own: sh.newID(r, before)}
 	_, _ = crand.Read(h.console[:]) // never fails
 	h.begin(tag + 1)
@@ -122,6 +123,7 @@ func (sh *shard) opened(r *record, s *session) {
 	}
 	r.flags = r.flags&^flagLogged | flagProven
 	r.heldTill, r.cause = 0, nil
+	r.refused, r.restTill, r.refusal = 0, 0, nil
 	if sh.leaving {
 		r.flags |= flagClosing
 		sh.inflight--
@@ -157,6 +159,10 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		}
 		r.flags |= flagLogged
 		r.heldTill, r.cause = sh.now+int64(sh.cfg.AuthBackOff), err
+		if r.refused++; r.refused > 1 {
+			r.refused = 2 // enough
+			r.restTill, r.refusal = sh.now+int64(sh.cfg.AuthRest), err
+		}
 		sh.failAll(r, err)
 		sh.fail(r, err)
 		return

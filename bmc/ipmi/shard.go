@@ -57,10 +57,10 @@ type shard struct {
 	mu       sync.Mutex // guards below
 	nets     map[netip.Prefix]*bucket
 	inbox    []request
-	records  map[recordKey]*record
-	paced    map[netip.AddrPort]int64 // when the last mutating command to a BMC ended
-	sleeping bool                     // the goroutine waits for packets: wake it
-	closed   bool                     // the goroutine has ended or is about to
+	records  map[netip.AddrPort]*record // one of each BMC's; the others are its kin
+	paced    map[netip.AddrPort]int64   // when the last mutating command to a BMC ended
+	sleeping bool                       // the goroutine waits for packets: wake it
+	closed   bool                       // the goroutine has ended or is about to
 }
 
 func newShard(cfg *Config, sock transport, rate float64) *shard {
@@ -71,7 +71,7 @@ func newShard(cfg *Config, sock transport, rate float64) *shard {
 		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
 		rng: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
 		all: newBucket(cfg.Rate / float64(cfg.shards())), probing: map[netip.AddrPort]*record{}, nets: map[netip.Prefix]*bucket{},
-		shaking: map[netip.AddrPort]*record{}, records: map[recordKey]*record{}, paced: map[netip.AddrPort]int64{},
+		shaking: map[netip.AddrPort]*record{}, records: map[netip.AddrPort]*record{}, paced: map[netip.AddrPort]int64{},
 	}
 	if room := sock.capacity() / packetWeight; room > 0 { // more answers at once than fit would be lost
 		sh.window = min(sh.window, max(room, batch))

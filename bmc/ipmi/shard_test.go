@@ -290,7 +290,7 @@ func TestPanicStaysWithItsBMC(t *testing.T) {
 	p.deliver(p.answer(p.only(), 0, 1))
 	p.r.users = 0
 	b.sh.request(&request{rec: p.r, release: true})
-	if _, there := b.sh.records[p.r.recordKey]; there {
+	if _, there := b.sh.records[p.r.addr]; there {
 		t.Error("the quarantined record outlives its last handle")
 	}
 }
