@@ -77,6 +77,7 @@ func (c Config) Defaults() Config {
 // Fleet holds the actors of the nodes that this conductor owns.
 type Fleet struct {
 	cfg    Config
+	alone  bool // all nodes are this conductor's
 	system *actor.ActorSystem
 	props  *actor.Props
 	sweep  *Sweep
@@ -108,8 +109,9 @@ type Fleet struct {
 
 // New makes a Fleet; nothing runs until Run.
 func New(cfg Config) *Fleet {
+	alone := cfg.Wanted == nil
 	cfg = cfg.Defaults()
-	f := &Fleet{cfg: cfg, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations), closed: make(chan struct{})}
+	f := &Fleet{cfg: cfg, alone: alone, pids: map[string]*actor.PID{}, slots: make(chan struct{}, cfg.MaxOperations), closed: make(chan struct{})}
 	f.live.Store(&Settings{SyncInterval: cfg.SyncInterval, RecoveryEvery: cfg.RecoveryEvery, LockRetry: cfg.LockRetry, MaxWaiting: cfg.MaxWaiting, SubnetTopic: cfg.SubnetTopic, Policy: cfg.Policy})
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.cmd, f.cut = context.WithCancel(context.Background())

@@ -14,7 +14,7 @@ import (
 	"ferrite/persistence"
 )
 
-// When many BMCs of one subnet stop answering at once, it is the network that failed, not the machines: nobody's power
+// When many BMCs of one subnet stop answering at once (whichever conductors look after them, see elsewhere.go), it is the network that failed, not the machines: nobody's power
 // record is touched, no node goes to maintenance, nothing is switched, until most of them answer again. That is not for
 // ever: BMCs that stay away are what they seem to be.
 const (
@@ -119,12 +119,12 @@ func (u *subnet) answered(e *entry, yes bool) (frozen bool) {
 func (u *subnet) judge() {
 	down := u.down.Load()
 	switch {
-	case !down && u.synced >= subnetLeast && u.failing*100 > u.synced*subnetDown:
+	case !down && u.failing*100 > u.synced*subnetDown && u.many():
 		u.since, u.late = time.Now(), false
 		u.down.Store(true)
 		u.f.stats.subnets.Add(1)
 		u.tell("down", "power states are frozen: this is the network, not the machines")
-	case down && u.failing*100 <= u.synced*subnetUp:
+	case down && u.failing <= max(u.synced*subnetUp/100, min(1, u.synced*subnetDown/100)): // of a small share one may be dead
 		u.down.Store(false)
 		u.f.stats.subnets.Add(-1)
 		u.tell("up", "power states are followed again")
@@ -132,6 +132,17 @@ func (u *subnet) judge() {
 		u.late = true
 		u.tell("late", "BMCs that still fail are treated one by one from now on")
 	}
+}
+
+// many reports whether what fails is more than some machines: this conductor's share of the subnet is large enough to tell,
+// or it is with the shares of the others. mu is held.
+func (u *subnet) many() bool {
+	if u.synced >= subnetLeast {
+		return true
+	}
+	rest, known := u.f.sweep.others(u)
+	nodes := u.synced + rest.nodes
+	return known && nodes >= subnetLeast && (u.failing+rest.failing)*100 > nodes*subnetDown
 }
 
 // tell writes a log line and, when notifications are on, one event. mu is held: the order is that of what happened.

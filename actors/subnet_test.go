@@ -16,12 +16,17 @@ import (
 
 // rackOf makes a world of nodes in one /24, each on a machine of its own.
 func rackOf(t *testing.T, nodes int) (w *world, ids []string, ms []*machine) {
+	return rackWith(t, nodes, func(*Config) {})
+}
+
+func rackWith(t *testing.T, nodes int, change func(*Config)) (w *world, ids []string, ms []*machine) {
 	r := &rack{machine: &machine{}, m: map[string]*machine{}}
 	w = newWorld(t, func(c *Config) {
 		d := c.Drivers["ipmitool"]
 		d.Power, d.Boot, d.Poller = r, r, r
 		c.SubnetTopic = "ferrite"
 		c.Policy.MaxRetries, c.Policy.ForcePower = 2, false
+		change(c)
 	})
 	for i := range nodes {
 		id := fmt.Sprintf("%08d-1111-4111-8111-111111111111", i)

@@ -45,9 +45,10 @@ type Sweep struct {
 	started time.Time
 	closed  bool
 
-	nets    nets
-	hurried hurried
-	behind  map[netip.Addr][]*entry // by the address of their BMC, for Hint; guarded by mu
+	nets      nets
+	elsewhere elsewhere
+	hurried   hurried
+	behind    map[netip.Addr][]*entry // by the address of their BMC, for Hint; guarded by mu
 
 	flying atomic.Int64  // polls without an answer yet
 	enough atomic.Int64  // a Round waits until this many polls are left; none = there is no Round
