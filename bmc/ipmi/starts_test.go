@@ -39,9 +39,10 @@ func TestCrashLoopIsSlowed(t *testing.T) {
 				opened = append(opened, from)
 			}
 		}
-		for i := startsMost; i < len(opened); i++ {
-			if gap := opened[i].Sub(opened[i-startsMost]); gap < time.Minute {
-				t.Fatalf("a start every %s: %d of them opened sessions within %s", every, startsMost+1, gap)
+		const most = 2 // and one that had lived long before: a slot of the usual four stays free
+		for i := most; i < len(opened); i++ {
+			if gap := opened[i].Sub(opened[i-most]); gap < time.Minute {
+				t.Fatalf("a start every %s: %d of them opened sessions within %s", every, most+1, gap)
 			}
 		}
 		if len(opened) < 2 || (every > 35*time.Second) != (quiet == 0) {
