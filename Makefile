@@ -61,7 +61,7 @@ SOAK ?= 1h
 soak: build ## an hour of sweep with faults; memory, goroutines and descriptors must stay flat
 	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
 
-chaos: build ## conductors killed, paused, upgraded, cut off and robbed of disk and power under load, half an hour; all of it needs root. NEMESIS_SEED=n runs one again
+chaos: build ## conductors killed, paused, upgraded, cut off and robbed of disk and power under load, half an hour; all of it needs root. NEMESIS_SEED=n runs one again, NEMESIS_SWITCH=1 as where there is none
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
 
 chaos-short: build ## each of these once, a minute and a half

@@ -55,17 +55,24 @@ func TestClusterNemesis(t *testing.T) {
 	}
 	t.Logf("seed %d; run again with NEMESIS_SEED=%d", seed, seed)
 	l := newLAN(t, 5)
+	var w *switched
+	if l == nil {
+		w = newSwitched(t, 5)
+	}
 	for _, s := range sizes() {
-		t.Run(fmt.Sprintf("%d conductors", s.conductors), func(t *testing.T) { soak(t, s, l, seed) })
+		t.Run(fmt.Sprintf("%d conductors", s.conductors), func(t *testing.T) { soak(t, s, l, w, seed) })
 	}
 }
 
-func soak(t *testing.T, s size, l *lan, seed uint64) {
+// soak is one run, with cables between namespaces or else with a switch in them, or with neither.
+func soak(t *testing.T, s size, l *lan, w *switched, seed uint64) {
 	hosts, here := []string{}, "127.0.0.1"
 	for i := range s.conductors {
 		hosts = append(hosts, here)
 		if l != nil {
 			hosts[i] = l.hosts[i]
+		} else if w != nil {
+			hosts[i] = w.hosts[i]
 		}
 	}
 	if l != nil {
@@ -75,12 +82,18 @@ func soak(t *testing.T, s size, l *lan, seed uint64) {
 	e := preparedAt(t, hosts, "--nats-url", bus.url, "--nats-jetstream", "--automated-clean=false", "--sync-power-state-interval", "3s",
 		"--power-state-sync-max-retries", "60") // the sessions of the dead may fill a BMC for a minute: that is no reason for maintenance
 	e.http.Timeout = 8 * time.Second
+	n := &nemesis{ensemble: e, lan: l, rnd: rand.New(rand.NewPCG(seed, uint64(s.conductors))), size: s, done: map[string]int{}, full: map[*site]bool{}} //nolint:gosec // a test
 	for i, x := range e.all {
 		if l != nil {
-			x.in = l.inside(i)
+			x.in, n.net = l.inside(i), l
+		} else if w != nil {
+			w.rewire(x)
+			n.net, n.own = w, w.bin
 		}
 	}
-	n := &nemesis{ensemble: e, lan: l, rnd: rand.New(rand.NewPCG(seed, uint64(s.conductors))), size: s, done: map[string]int{}, full: map[*site]bool{}} //nolint:gosec // a test
+	if w != nil {
+		w.watch(t)
+	}
 	n.other = n.anotherBuild()
 	for _, x := range e.all {
 		if d := newDisk(t, x.dir, s.disk); d != nil {
@@ -88,7 +101,7 @@ func soak(t *testing.T, s size, l *lan, seed uint64) {
 		}
 	}
 	e.startAll()
-	o := &operators{e: e, farm: newFarm(t, s.machines), lan: l}
+	o := &operators{e: e, farm: newFarm(t, s.machines), net: n.net}
 	o.enroll(s.machines)
 	var regs []*register
 	for i := range s.registers {

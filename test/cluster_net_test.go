@@ -5,9 +5,11 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,6 +36,10 @@ func inOwnNet(t *testing.T) bool {
 	if os.Getenv(netVariable) != "" {
 		return false
 	}
+	if os.Getenv(switchVariable) != "" {
+		t.Logf("%s: no network namespaces, partitions are made by a switch in the transports", switchVariable)
+		return false
+	}
 	var own []string // who is not root may be it in a user namespace
 	for _, own = range [][]string{{"-n", "-m"}, {"-r", "-n", "-m"}} {
 		if out, err := exec.Command("unshare", append(own, "ip", "link", "add", "name", "probe0", "type", "bridge")...).CombinedOutput(); err != nil { //nolint:gosec // our own words
@@ -44,7 +50,7 @@ func inOwnNet(t *testing.T) bool {
 		break
 	}
 	if own == nil {
-		t.Log("SKIPPED: network partitions, full disks and power cuts need root, or user namespaces")
+		t.Log("no network namespaces: they need root, or user namespaces; partitions are made by a switch in the transports")
 		return false
 	}
 	self, err := os.Executable()
@@ -139,13 +145,10 @@ func (l *lan) in(i int, script string) {
 	}
 }
 
-// names are the conductors by the address that they are seen to come from.
-func (l *lan) names() map[string]string {
-	out := map[string]string{}
-	for i, h := range l.hosts {
-		out[h] = fmt.Sprintf("c%d", i+1)
-	}
-	return out
+// senders implements wires: each conductor has an address of its own.
+func (l *lan) senders(source string) []string {
+	host, _, _ := net.SplitHostPort(source)
+	return []string{fmt.Sprintf("c%d", slices.Index(l.hosts, host)+1)}
 }
 
 // unplug cuts a conductor off from everything, BMCs included.
@@ -153,16 +156,8 @@ func (l *lan) unplug(i int, cut bool) {
 	l.sh(fmt.Sprintf("ip link set v%d %s", i, map[bool]string{true: "down", false: "up"}[cut]))
 }
 
-// part drops what a conductor sends to the others; it still reaches the BMCs. both = also what they send to it.
-func (l *lan) part(i int, both, cut bool) {
-	verb := map[bool]string{true: "add", false: "del"}[cut]
-	for j, host := range l.hosts {
-		if j == i {
-			continue
-		}
-		l.in(i, fmt.Sprintf("ip route %s blackhole %s/32", verb, host))
-		if both {
-			l.in(j, fmt.Sprintf("ip route %s blackhole %s/32", verb, l.hosts[i]))
-		}
-	}
+// cut implements wires.
+func (l *lan) cut(from, to int, yes bool) {
+	verb := map[bool]string{true: "add", false: "del"}[yes]
+	l.in(from, fmt.Sprintf("ip route %s blackhole %s/32", verb, l.hosts[to]))
 }

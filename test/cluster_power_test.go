@@ -6,11 +6,11 @@ package test
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,13 +38,15 @@ type pushed struct {
 type operators struct {
 	e    *ensemble
 	farm *farm
-	lan  *lan // nil = nobody knows whose command it was
+	net  wires // nil = nobody knows whose command it was
 	all  []*machine
 
 	mu      sync.Mutex // guards below
 	wrong   []string
 	ops     int
 	unknown int
+
+	anonymous atomic.Int64 // commands whose sender nobody knows
 }
 
 func (o *operators) violation(format string, args ...any) {
@@ -228,20 +230,23 @@ func (o *operators) epoch(m *machine) (uint64, bool) {
 // judge finds for each new command a reign in which its sender owned the node, none before that of the command before it:
 // who has lost a node sends nothing once its new owner has (S1, S9, S10, S11). upTo is an epoch that was read after them.
 func (o *operators) judge(m *machine, upTo uint64) {
-	if o.lan == nil {
+	if o.net == nil {
 		return
 	}
-	names := o.lan.names()
 	for ; m.judged < len(m.sent); m.judged++ {
 		c := m.sent[m.judged]
-		host, _, _ := net.SplitHostPort(c.source)
+		from := o.net.senders(c.source)
+		if len(from) == 0 {
+			o.anonymous.Add(1)
+			continue
+		}
 		reign := m.reign
-		for reign <= upTo && m.reigns[reign] != "" && m.reigns[reign] != names[host] {
+		for reign <= upTo && m.reigns[reign] != "" && !slices.Contains(from, m.reigns[reign]) {
 			reign++
 		}
 		if reign > upTo {
-			o.violation("%s: %q at %s came from %s (%s), which owned the node in no epoch from %d to %d; owners: %v; all commands: %v",
-				m.name, c.name, c.at, names[host], c.source, m.reign, upTo, m.reigns, m.sent)
+			o.violation("%s: %q at %s came from %s (%v), which owned the node in no epoch from %d to %d; owners: %v; all commands: %v",
+				m.name, c.name, c.at, c.source, from, m.reign, upTo, m.reigns, m.sent)
 			continue
 		}
 		m.reign = reign
@@ -339,7 +344,7 @@ func (o *operators) check(told func(string)) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	t.Logf("%d power commands, %d of unknown outcome", o.ops, o.unknown)
+	t.Logf("%d power commands, %d of unknown outcome; %d came to BMCs from nobody knows whom", o.ops, o.unknown, o.anonymous.Load())
 	for _, w := range o.wrong {
 		t.Error(w)
 	}

@@ -22,9 +22,11 @@ import (
 // nemesis harms conductors, one or several at a time, in an order that its seed gives.
 type nemesis struct {
 	*ensemble
-	lan   *lan
+	lan   *lan  // nil = there are no namespaces
+	net   wires // nil = nobody can be cut off
 	disks []*disk
-	other string // another build of ferrite, "" = there is none
+	own   string // build of ferrite that all begin with, "" = the one under test
+	other string // another one, "" = there is none
 	rnd   *rand.Rand
 	size  size
 	done  map[string]int // blows by kind
@@ -40,9 +42,9 @@ type blow struct {
 
 func nothing(*nemesis) string { return "" }
 
-func network(n *nemesis) string {
-	if n.lan == nil {
-		return "no network namespaces"
+func cables(n *nemesis) string {
+	if n.net == nil {
+		return "no network namespaces, and no build with a switch"
 	}
 	return ""
 }
@@ -81,20 +83,46 @@ var blows = []blow{
 		return ""
 	}, func(n *nemesis, _ int, s *site, _ time.Duration) {
 		s.ends()
-		if s.bin == "" {
+		if s.bin == n.own {
 			s.bin = n.other
 		} else {
-			s.bin = ""
+			s.bin = n.own
 		}
 	}},
 	{"end", nothing, func(_ *nemesis, _ int, s *site, _ time.Duration) { s.ends() }},
-	{"part", network, func(n *nemesis, v int, _ *site, outage time.Duration) {
+	{"part", cables, func(n *nemesis, v int, _ *site, outage time.Duration) { // it still reaches the BMCs
 		both := n.rnd.IntN(2) == 0
-		n.lan.part(v, both, true)
-		time.Sleep(outage)
-		n.lan.part(v, both, false)
+		for _, yes := range []bool{true, false} {
+			for i := range n.all {
+				if i != v {
+					n.part(v, i, both, yes)
+				}
+			}
+			if yes {
+				time.Sleep(outage)
+			}
+		}
 	}},
-	{"unplug", network, func(n *nemesis, v int, _ *site, outage time.Duration) {
+	{"part two", func(n *nemesis) string { // all others reach both
+		if why := cables(n); why != "" {
+			return why
+		}
+		if n.lan != nil && n.size.least == 0 {
+			return "the short run with namespaces has unplug instead"
+		}
+		return ""
+	}, func(n *nemesis, v int, _ *site, outage time.Duration) {
+		both, i := n.rnd.IntN(2) == 0, (v+1)%len(n.all)
+		n.part(v, i, both, true)
+		time.Sleep(outage)
+		n.part(v, i, both, false)
+	}},
+	{"unplug", func(n *nemesis) string {
+		if n.lan == nil {
+			return "no network namespaces; BMCs and clients are not behind the switch"
+		}
+		return ""
+	}, func(n *nemesis, v int, _ *site, outage time.Duration) {
 		n.lan.unplug(v, true)
 		time.Sleep(outage)
 		n.lan.unplug(v, false)
@@ -115,12 +143,29 @@ var blows = []blow{
 	}},
 }
 
+// part cuts what one conductor sends to another, or mends it. both = also what the other one sends to it.
+func (n *nemesis) part(v, i int, both, yes bool) {
+	n.net.cut(v, i, yes)
+	if both {
+		n.net.cut(i, v, yes)
+	}
+	if w, ok := n.net.(*switched); ok && yes {
+		for _, s := range n.all {
+			until(n.t, s.name()+" to be cut off", func() bool { return !s.runs() || w.heard(s) })
+		}
+	}
+}
+
 // rage harms until there was enough of it; in between all is well for a moment, or not quite.
 func (n *nemesis) rage() {
 	var can []blow
 	only := os.Getenv("NEMESIS_ONLY") // kinds by name, with commas between: to look for one cause
 	for _, b := range blows {
-		if b.lacks(n) == "" && (only == "" || slices.Contains(strings.Split(only, ","), b.name)) {
+		why := b.lacks(n)
+		if why != "" {
+			n.t.Logf("SKIPPED: %s: %s", b.name, why)
+		}
+		if why == "" && (only == "" || slices.Contains(strings.Split(only, ","), b.name)) {
 			can = append(can, b)
 		}
 	}
@@ -200,8 +245,8 @@ func (n *nemesis) versions() {
 	n.t.Helper()
 	want := map[string]string{}
 	for _, s := range n.all {
-		want[s.name()] = thisVersion(n.t)
-		if s.bin != "" {
+		want[s.name()] = versionOf(n.t, n.own)
+		if s.bin != n.own {
 			want[s.name()] = otherVersion
 		}
 	}
@@ -233,10 +278,13 @@ func (n *nemesis) tally() string {
 	return strings.Join(append(out, fmt.Sprintf("of these to the last byte %d", n.done["of these to the last byte"])), ", ")
 }
 
-// thisVersion is what the build under test says that it is.
-func thisVersion(t *testing.T) string {
+// versionOf is what a build says that it is; "" = the one under test.
+func versionOf(t *testing.T, bin string) string {
 	t.Helper()
-	out, err := exec.Command(binary, "version", "-o", "json").Output() //nolint:gosec // the binary under test
+	if bin == "" {
+		bin = binary
+	}
+	out, err := exec.Command(bin, "version", "-o", "json").Output() //nolint:gosec // a binary under test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,8 +301,12 @@ const otherVersion = "0.0.0-other"
 // anotherBuild is ferrite with another version; "" where it cannot be built.
 func (n *nemesis) anotherBuild() string {
 	file := filepath.Join(n.t.TempDir(), "ferrite-"+otherVersion)
-	if out, err := exec.Command("go", "build", "-ldflags", "-X main.version="+otherVersion, "-o", file, "ferrite/cmd/ferrite").CombinedOutput(); err != nil {
-		n.t.Logf("SKIPPED: another build of ferrite: %v %s", err, lastLine(string(out)))
+	flags := []string{"-ldflags", "-X main.version=" + otherVersion}
+	if n.own != "" {
+		flags = append(flags, "-tags", "cuttable")
+	}
+	if err := build(file, flags...); err != nil {
+		n.t.Logf("SKIPPED: another build of ferrite: %v", err)
 		return ""
 	}
 	return file

@@ -11,6 +11,8 @@
 //
 // A nemesis kills, pauses, ends, upgrades and cuts off real conductors under load, fills their disks and cuts their power
 // (NEMESIS=1, or make chaos-short); the long form of that, with 2,000 machines, three and five conductors, is make chaos.
+// Where there are no network namespaces, or with NEMESIS_SWITCH=1, a build with a switch in its cables is cut off instead.
+// NEMESIS_SEED=n deals the same blows again, NEMESIS_ONLY=part,kill only some of them.
 //
 // # Concurrency
 //
@@ -18,6 +20,6 @@
 //
 // # Failure
 //
-// A missing tool fails a test with the line that installs it. Only what needs root, power cuts and network partitions, is
-// skipped without it, and says so.
+// A missing tool fails a test with the line that installs it. Only what needs root (power cuts, full disks, a conductor
+// without any network) is skipped without it, and says so.
 package test

@@ -178,9 +178,10 @@ type site struct {
 	api  string
 	nats string
 	args []string
-	bin  string   // build of ferrite; "" = the one under test
-	env  []string // more environment of it
-	in   []string // command that runs it somewhere else
+	bin  string        // build of ferrite; "" = the one under test
+	env  []string      // more environment of it
+	in   []string      // command that runs it somewhere else
+	born func(pid int) // hears of each process, nil = nobody does
 	p    *process
 }
 
@@ -226,6 +227,9 @@ func (s *site) launch() {
 		bin, args = s.in[0], slices.Concat(s.in[1:], []string{bin}, args)
 	}
 	s.p = runAs(s.t, bin, s.env, args...)
+	if s.born != nil {
+		s.born(s.p.cmd.Process.Pid)
+	}
 }
 
 // call makes one API request at 1.90 and decodes the answer.

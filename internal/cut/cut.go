@@ -20,6 +20,9 @@ import (
 // Way is one direction between two hosts, by their addresses.
 type Way struct{ From, To string }
 
+// String tells of a direction, in words.
+func (w Way) String() string { return w.From + " to " + w.To }
+
 // Switch is one host's cables.
 type Switch struct {
 	self string
@@ -88,7 +91,7 @@ func Follow(self, file string, log *slog.Logger) (*Switch, error) {
 				continue
 			}
 			s.Set(ways...)
-			log.Warn("cables are cut, or not any more", "cut", ways)
+			log.Warn("cables are cut, or not any more", "cut", fmt.Sprint(ways))
 		}
 	})
 	return s, nil
