@@ -106,12 +106,12 @@ func (c *Conductor) start(ctx context.Context) error {
 		_ = ln.Close()
 		return err
 	}
-	if _, err := c.store.ReadIndex(ctx); err != nil {
+	if err := again(ctx, func() error { _, err := c.store.ReadIndex(ctx); return err }); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the log did not come up: %w", err)
 	}
 	c.together(ctx)
-	if c.identity, err = identity(ctx, c.store); err != nil {
+	if err := again(ctx, func() (err error) { c.identity, err = identity(ctx, c.store); return err }); err != nil {
 		_ = ln.Close()
 		return fmt.Errorf("the cluster's id: %w", err)
 	}
@@ -124,7 +124,7 @@ func (c *Conductor) start(ctx context.Context) error {
 		c.placement.view.Store(c.own(c.membership.View()))
 		c.started()
 	}
-	if err := c.agree(ctx); err != nil {
+	if err := again(ctx, func() error { return c.agree(ctx) }); err != nil {
 		_ = ln.Close()
 		return err
 	}
@@ -232,7 +232,7 @@ func (c *Conductor) messaging(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("nats_url: %w", err)
 	}
-	if err := enter(ctx, c.store, natsCursor, 0); err != nil {
+	if err := again(ctx, func() error { return enter(ctx, c.store, natsCursor, 0) }); err != nil {
 		return err
 	}
 	c.publisher = notify.New(notify.Config{Feed: feed{c.store, natsCursor}, Bus: bus, Logger: c.log, Cluster: c.identity})

@@ -16,7 +16,7 @@ import (
 // that is switched on later begins with what happens from then on.
 func (c *Conductor) callback(ctx context.Context) error {
 	if !c.cfg.tellsNova() {
-		return leave(ctx, c.store, novaCursor)
+		return again(ctx, func() error { return leave(ctx, c.store, novaCursor) })
 	}
 	cfg := c.cfg.Nova
 	if cfg.Logger == nil {
@@ -26,7 +26,7 @@ func (c *Conductor) callback(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := enter(ctx, c.store, novaCursor, c.store.Applied()); err != nil {
+	if err := again(ctx, func() error { return enter(ctx, c.store, novaCursor, c.store.Applied()) }); err != nil {
 		return err
 	}
 	c.nova = caller

@@ -22,10 +22,13 @@ import (
 // serve starts the HTTP front on a listener.
 func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 	now := time.Now().UTC()
-	who, err := register(ctx, c.store, c.placement, member{
-		Hostname: c.cfg.Name, Group: c.cfg.Group, Drivers: c.cfg.Policy.HardwareTypes, CreatedAt: now, UpdatedAt: now,
-	})
-	if err != nil {
+	var who *members
+	if err := again(ctx, func() (err error) {
+		who, err = register(ctx, c.store, c.placement, member{
+			Hostname: c.cfg.Name, Group: c.cfg.Group, Drivers: c.cfg.Policy.HardwareTypes, CreatedAt: now, UpdatedAt: now,
+		})
+		return err
+	}); err != nil {
 		return fmt.Errorf("registering this conductor: %w", err)
 	}
 	file := ""

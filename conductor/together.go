@@ -61,6 +61,22 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// startTries is how long a start bears it that nobody leads the log.
+const startTries = 30 * time.Second
+
+// again repeats what a start reads from the log or writes into it: an election in the middle of it ends no process. Each of these
+// looks first at what is there, so that a write of unknown outcome does no harm a second time.
+func again(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(startTries); ; wait(ctx, 50*time.Millisecond) {
+		err := do()
+		var conflict *persistence.Conflict
+		passing := errors.Is(err, persistence.ErrNoQuorum) || errors.Is(err, persistence.ErrUnknown) || errors.As(err, &conflict)
+		if !passing || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 // agreed are the settings that all conductors must have alike (L4).
 type agreed struct {
 	Valid         time.Duration
