@@ -121,7 +121,7 @@ func (w *crew) drained(c *cobra.Command, m client.Member, api *client.Client, ti
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	began, total, left, silent := time.Now(), 0, 0, 0
+	began, total, left, silent := time.Now(), 0, m.Nodes, 0 // left: until it says
 	operations := 0
 	var show func(done, total int)
 	finish := func() {}

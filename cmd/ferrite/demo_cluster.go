@@ -48,26 +48,32 @@ func (d *demo) startCluster(ctx context.Context) error {
 	d.cluster = c
 	clean := func() { c.end(); d.keys.restore(); _ = os.RemoveAll(d.dir) }
 	atOnce.Store(&clean)
-	inner, err := freePorts(4 * d.o.conductors)
-	if err != nil {
-		return err
-	}
-	var gossip []string
-	for i := range d.o.conductors {
-		gossip = append(gossip, inner[4*i])
+	var ports quietPorts
+	var inner, gossip []string
+	for i := range 4 * d.o.conductors {
+		at, err := ports.next("127.0.0.1")
+		if err != nil {
+			return err
+		}
+		if inner = append(inner, at); i%4 == 0 {
+			gossip = append(gossip, at)
+		}
 	}
 	api, nats := d.o.api, d.o.nats
 	for i := range d.o.conductors {
 		m := &demoMember{name: fmt.Sprintf("c%d", i+1), cluster: c}
+		var err error
 		if m.api, err = d.free("the API of "+m.name, "api-listen", api, listenTCP); err == nil {
 			m.nats, err = d.free("NATS of "+m.name, "nats-listen", nats, listenTCP)
 		}
 		if err != nil {
 			return err
 		}
-		for _, at := range []*string{&m.api, &m.nats} {
-			if *at, err = concrete(*at); err != nil {
-				return err
+		for _, at := range []*string{&m.api, &m.nats} { // port 0 becomes a number: a conductor that is started again is where it was
+			if host, port, _ := net.SplitHostPort(*at); port == "0" {
+				if *at, err = ports.next(host); err != nil {
+					return err
+				}
 			}
 		}
 		api, nats = above(m.api), above(m.nats)
@@ -95,32 +101,6 @@ func (d *demo) startCluster(ctx context.Context) error {
 	ready, cancel := context.WithTimeout(ctx, demoReady)
 	defer cancel()
 	return c.together(ready)
-}
-
-// freePorts are addresses on loopback that nobody has now.
-func freePorts(n int) (out []string, err error) {
-	for range n {
-		l, lerr := net.Listen("tcp", "127.0.0.1:0")
-		if lerr != nil {
-			return nil, lerr
-		}
-		defer func() { _ = l.Close() }() // all of them at the end, so that none comes twice
-		out = append(out, l.Addr().String())
-	}
-	return out, nil
-}
-
-// concrete gives port 0 a number, so that a conductor that is started again is where it was.
-func concrete(address string) (string, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port != "0" {
-		return address, err
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // above is the address with the next port.

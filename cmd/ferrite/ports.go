@@ -6,6 +6,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"syscall"
@@ -37,4 +38,28 @@ func elsewhere(address string, use func(address string) error) (got string, move
 		}
 	}
 	return got, true, err
+}
+
+// quietPorts finds ports for processes that start later, or are started again. They are below those that the system gives to who
+// asks for any port and to outgoing connections: nobody gets one of them by chance meanwhile.
+type quietPorts struct{ tried int }
+
+const firstQuiet, quietCount = 12000, 8000
+
+// next is an address of a host that nobody listens at and that was not given out before.
+func (q *quietPorts) next(host string) (string, error) {
+	if q.tried == 0 {
+		q.tried = 1 + rand.IntN(quietCount)
+	}
+	for range quietCount {
+		q.tried++
+		address := net.JoinHostPort(host, strconv.Itoa(firstQuiet+q.tried%quietCount))
+		switch err := listenTCP(address); {
+		case err == nil:
+			return address, nil
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("no port of %s from %d to %d is free: wanted some for the conductors of the demo", host, firstQuiet, firstQuiet+quietCount-1)
 }

@@ -5,7 +5,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,5 +57,45 @@ func TestElsewhereGivesUpOnOtherErrors(t *testing.T) {
 		if u := (usageError{}); !errors.As(err, &u) || !strings.Contains(err.Error(), strconv.Quote(a)) {
 			t.Errorf("%q: %v", a, err)
 		}
+	}
+}
+
+// TestQuietPorts: no port comes twice, none is one that somebody holds, and none is among those that anybody gets by chance.
+func TestQuietPorts(t *testing.T) {
+	var q quietPorts
+	first, err := q.next("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := net.SplitHostPort(first)
+	port, _ := strconv.Atoi(text)
+	held, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstQuiet+(port+1-firstQuiet)%quietCount)) // the one after it
+	if err == nil {
+		defer held.Close()
+	}
+	seen := map[string]bool{first: true}
+	for range 100 {
+		at, err := q.next("127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatalf("a port that is taken: %v", err)
+		}
+		defer l.Close()
+		_, text, _ := net.SplitHostPort(at)
+		if port, _ := strconv.Atoi(text); seen[at] || port < firstQuiet || port >= 20000 {
+			t.Errorf("%s: given out before %t", at, seen[at])
+		}
+		seen[at] = true
+	}
+	low, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	var from int
+	if _, serr := fmt.Sscan(string(low), &from); err == nil && serr == nil && from < firstQuiet+quietCount {
+		t.Skipf("this system gives ports from %d on to anybody", from)
+	}
+	if _, err := q.next("192.0.2.1"); err == nil || errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("an address that is not ours: %v", err)
 	}
 }

@@ -5,7 +5,6 @@ package main
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,12 +25,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return err
-			}
-			e.Setenv("CONTROL", l.Addr().String())
-			return l.Close()
+			var ports quietPorts // none of the tests that run beside takes it before it is used
+			at, err := ports.next("127.0.0.1")
+			e.Setenv("CONTROL", at)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitCode,
