@@ -17,10 +17,12 @@ import (
 	"ferrite/node"
 )
 
-// Pauses between reads while waiting for a power state (spec power.md section 12): each 1.5 times the last, +-10 %.
+// Pauses between reads while waiting for a power state (spec power.md section 12): each 1.5 times the last, +-10 %. A glance
+// comes after a glanceth of the first: a quarter of a second.
 const (
-	growth = 1.5
-	jitter = 0.1
+	growth   = 1.5
+	jitter   = 0.1
+	glanceth = 4
 )
 
 // run starts an effect outside the actor; its outcome comes back as a message. On shutdown an effect that only waits is
@@ -202,18 +204,26 @@ func (f *Fleet) stillOurs(n *node.Node) bool {
 }
 
 // await reads until the state is there, with growing pauses; only pauses count against the timeout. A read that fails
-// ends the wait (spec power.md section 12).
+// ends the wait (spec power.md section 12). Before the first there is a glance, which many machines answer already.
 func (f *Fleet) await(d *bmc.Driver, n *node.Node, e node.Effect) (node.Done, bool) {
 	pause, waited, found := f.cfg.FirstRead, time.Duration(0), node.PowerUnknown
+	began := time.Now()
+	if !f.sleep(pause / glanceth) {
+		return node.Done{}, false
+	}
+	if f.glance(d, n, pause-pause/glanceth) == e.Want {
+		return node.Done{State: e.Want}, true
+	}
+	spent := min(time.Since(began), pause)
 	for {
 		if waited+pause > e.Timeout && waited > 0 {
 			return node.Done{Err: fmt.Sprintf("Failed to set node power state to %s. After %s of waiting (limit %s) it is still %q.",
 				e.Want, waited.Round(time.Second), e.Timeout, found)}, true
 		}
-		if !f.sleep(pause) {
+		if !f.sleep(pause - spent) {
 			return node.Done{}, false
 		}
-		waited += pause
+		waited, spent = waited+pause, 0
 		state, err := d.Power.PowerState(f.ctx, n)
 		if f.ctx.Err() != nil {
 			return node.Done{}, false
@@ -226,6 +236,18 @@ func (f *Fleet) await(d *bmc.Driver, n *node.Node, e node.Effect) (node.Done, bo
 		}
 		pause = time.Duration(float64(pause) * growth * (1 - jitter + 2*jitter*rand.Float64())) //nolint:gosec // spreads load, no secret
 	}
+}
+
+// glance reads the power state within limit; a BMC that is still busy with the command and answers with an error, or not at
+// all, has told nothing.
+func (f *Fleet) glance(d *bmc.Driver, n *node.Node, limit time.Duration) node.PowerState {
+	ctx, cancel := context.WithTimeout(f.ctx, limit)
+	defer cancel()
+	state, err := d.Power.PowerState(ctx, n)
+	if err != nil {
+		return node.PowerUnknown
+	}
+	return state
 }
 
 // verify checks credentials by reading the power state, and looks who made the machine (spec power.md section 8).
