@@ -311,7 +311,8 @@ func (o overview) SetState(_ context.Context, state string) error {
 	return nil
 }
 
-// Evict takes a member that is gone out of the log and off the list of conductors.
+// Evict takes a member that is gone out of the log and off the list of conductors. Who is on the list only, because an
+// earlier eviction came no further, is taken off it.
 func (o overview) Evict(ctx context.Context, name string) error {
 	log, ok := o.c.store.(*persistence.Raft)
 	if !ok || o.c.membership == nil {
@@ -320,7 +321,14 @@ func (o overview) Evict(ctx context.Context, name string) error {
 	err := log.Evict(ctx, name)
 	if err == nil {
 		o.c.log.Warn("a conductor is evicted: if it is started again it comes back as a new member", "name", name)
-		return o.forget(ctx, name)
+		_, err = o.forget(ctx, name)
+		return err
+	}
+	if errors.Is(err, persistence.ErrNoMember) {
+		listed, forgotten := o.forget(ctx, name)
+		if listed {
+			return forgotten
+		}
 	}
 	if errors.Is(err, persistence.ErrNoQuorum) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -328,13 +336,13 @@ func (o overview) Evict(ctx context.Context, name string) error {
 	return &node.Error{Op: "evict", Kind: node.Conflict, Err: err, Text: err.Error()}
 }
 
-// forget takes a conductor off the list that GET /v1/conductors shows.
-func (o overview) forget(ctx context.Context, name string) error {
+// forget takes a conductor off the list that GET /v1/conductors shows; listed says whether it was on it.
+func (o overview) forget(ctx context.Context, name string) (listed bool, err error) {
 	key := persistence.Key{Kind: persistence.KindConductor, ID: name}
-	r, ok := o.c.store.Get(key)
-	if !ok {
-		return nil
+	r, listed := o.c.store.Get(key)
+	if !listed {
+		return false, nil
 	}
-	_, err := o.c.store.Commit(ctx, persistence.Tx{If: []persistence.Cond{{Key: key, Rev: r.Rev}}, Del: []persistence.Key{key}})
-	return err
+	_, err = o.c.store.Commit(ctx, persistence.Tx{If: []persistence.Cond{{Key: key, Rev: r.Rev}}, Del: []persistence.Key{key}})
+	return true, err
 }

@@ -207,6 +207,27 @@ func TestOwnersAndEvict(t *testing.T) {
 			t.Error("c3 is still on the list of conductors")
 		}
 	}
+
+	// Of an eviction that came no further than the log a row is left: the next one takes it off, whoever is asked.
+	for i, name := range []string{"left1", "left2"} {
+		key := persistence.Key{Kind: persistence.KindConductor, ID: name}
+		if _, err := cs[0].store.Commit(t.Context(), persistence.Tx{
+			If: []persistence.Cond{{Key: key}}, Put: []persistence.Put{{Key: key, Value: fmt.Appendf(nil, `{"Hostname":%q}`, name)}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		listed := func() bool {
+			_, text := ask(t, cs[i], "GET", "/v1/conductors", "")
+			return strings.Contains(text, name)
+		}
+		until(t, name+" is on the list", listed)
+		if code, text := ask(t, cs[i], "DELETE", "/v1/x/cluster/members/"+name, ""); code != 204 || listed() {
+			t.Errorf("%s: %d %s, on the list: %t", name, code, text, listed())
+		}
+		if code, text := ask(t, cs[i], "DELETE", "/v1/x/cluster/members/"+name, ""); code != 409 || !strings.Contains(text, "not a member") {
+			t.Errorf("%s again: %d %s", name, code, text)
+		}
+	}
 }
 
 // A lone conductor tells of itself, and has nobody to hand over to.

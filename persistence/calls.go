@@ -46,7 +46,7 @@ const (
 )
 
 // refusals are errors for which an entry certainly was not written, and never will be.
-var refusals = map[byte]error{6: ErrUnreadable, 7: ErrNoCondition, 8: ErrTooBig}
+var refusals = map[byte]error{6: ErrUnreadable, 7: ErrNoCondition, 8: ErrTooBig, 9: ErrNoMember}
 
 // refusal is one of them, in another member's words.
 type refusal struct {

@@ -55,7 +55,7 @@ func TestASilentLeaderHoldsUpNobody(t *testing.T) {
 
 // What a leader refuses for good is not unknown: the asker need not look for it, and knows the error.
 func TestRefusalsAreToldAsSuch(t *testing.T) {
-	for _, want := range []error{ErrUnreadable, ErrNoCondition, ErrTooBig} {
+	for _, want := range []error{ErrUnreadable, ErrNoCondition, ErrTooBig, ErrNoMember} {
 		told := fmt.Errorf("%w: because", want)
 		rev, err := decodeOutcome(encodeOutcome(0, told))
 		var refused *refusal

@@ -365,10 +365,11 @@ func (s *Raft) membership(f raft.IndexFuture) {
 	}
 }
 
-// errNoMember says that a name is not among the log's members.
-var errNoMember = errors.New("is not a member of the log")
+// ErrNoMember says that a name is not among the log's members.
+var ErrNoMember = errors.New("is not a member of the log")
 
-// Evict takes a member out of the log for good. An election on the way is waited for.
+// Evict takes a member out of the log for good. An election on the way is waited for. The error is ErrNoMember for who is no
+// member, which may be an earlier eviction's doing.
 func (s *Raft) Evict(ctx context.Context, name string) error {
 	end := time.Now().Add(leaderWait)
 	for try := 0; ; try++ {
@@ -378,7 +379,7 @@ func (s *Raft) Evict(ctx context.Context, name string) error {
 			again = again || errors.Is(err, passing)
 		}
 		switch {
-		case try > 0 && errors.Is(err, errNoMember): // the try before has done it
+		case try > 0 && errors.Is(err, ErrNoMember): // the try before has done it
 			return nil
 		case !again:
 			return err
@@ -422,7 +423,7 @@ func (s *Raft) evictHere(name string) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("conductor %s %w", name, errNoMember)
+		return fmt.Errorf("conductor %s %w", name, ErrNoMember)
 	}
 	return nil
 }

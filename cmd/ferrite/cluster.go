@@ -114,6 +114,22 @@ func (w *crew) at(url string) (*client.Client, error) {
 	return a.client()
 }
 
+// strangerError says that a name is no member's.
+type strangerError struct{ text string }
+
+func (e *strangerError) Error() string { return e.text }
+
+// left reports whether a name that is no member's is still on the list of conductors: an eviction came no further.
+func (w *crew) left(ctx context.Context, name string) bool {
+	api, err := w.at(w.urls[0])
+	if err != nil {
+		return false
+	}
+	defer api.Close()
+	all, err := api.Conductors(ctx)
+	return err == nil && slices.ContainsFunc(all, func(x *client.Conductor) bool { return x.Hostname == name && !x.Alive })
+}
+
 // member finds one by name, and its API.
 func (w *crew) member(ctx context.Context, name string) (client.Member, *client.Client, error) {
 	s, err := w.status(ctx)
@@ -126,7 +142,7 @@ func (w *crew) member(ctx context.Context, name string) (client.Member, *client.
 		for _, m := range s.Members {
 			names = append(names, m.Name)
 		}
-		return m, nil, fmt.Errorf("no conductor is named %q: there are %s", name, plain(strings.Join(names, ", ")))
+		return m, nil, &strangerError{fmt.Sprintf("no conductor is named %q: there are %s", name, plain(strings.Join(names, ", ")))}
 	}
 	if m.State == client.StateGone {
 		return m, nil, nil

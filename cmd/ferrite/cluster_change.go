@@ -190,12 +190,16 @@ func newClusterEvict(a *apiFlags) *cobra.Command {
 It need not be done in a hurry: the nodes of a conductor that is gone are taken over within about a second, its vote is given
 to another conductor, if there is one without, within ten seconds, and if it comes back it goes on where it was. Evict what
 will not come back, so that the log does not count on it; if it does come back, it joins as a new member. A conductor that
-lives is not evicted: stop it first.`,
+lives is not evicted: stop it first. An eviction that failed half-way is finished by saying it again.`,
 		Example: "  ferrite cluster evict c3\n" +
 			"  ferrite cluster evict c3 --yes",
 		RunE: func(c *cobra.Command, args []string) error {
 			w, name := newCrew(a), args[0]
 			m, other, err := w.member(c.Context(), name)
+			var stranger *strangerError
+			if errors.As(err, &stranger) && w.left(c.Context(), name) {
+				err = nil
+			}
 			if err != nil {
 				return err
 			}

@@ -89,6 +89,8 @@ func (c *fakeConductor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "DELETE":
 		f.asked = append(f.asked, "evict "+path)
 		w.WriteHeader(http.StatusNoContent)
+	case path == "/v1/conductors":
+		_, _ = io.WriteString(w, `{"conductors":[{"hostname":"c1","alive":true},{"hostname":"c7","alive":true},{"hostname":"c8","alive":false}]}`)
 	case path == "/owners":
 		_, _ = io.WriteString(w, `{"nodes":1,"unserved":2,"conductors":[{"conductor":"c1","alive":true,"placed":1,"recorded":0}],"recorded":{"gone":1}}`)
 	case path == "/owners/n1":
@@ -136,6 +138,9 @@ func TestClusterCommands(t *testing.T) {
 	wantLine(t, "cluster evict c2", 1, "conductor c2 is cordoned: only one that is gone is evicted")
 	wantLine(t, "cluster evict c3", 2, "say --yes")
 	wantLine(t, "cluster evict c3 --yes", 0, "c3 is evicted. The cluster survives")
+	wantLine(t, "cluster evict c8 --yes", 0, "c8 is evicted. The cluster survives") // on the list of conductors only
+	wantLine(t, "cluster evict c7 --yes", 1, `no conductor is named "c7": there are c1, c2, c3`)
+	wantLine(t, "cluster evict c9 --yes", 1, `no conductor is named "c9": there are c1, c2, c3`)
 	f.stuck = true
 	wantLine(t, "cluster drain c1 --timeout 300ms", 1, "c1 still has 3 nodes after 300ms", "the drain goes on")
 	wantLine(t, "cluster drain c1 --no-wait", 0, "c1 drains")
@@ -143,7 +148,7 @@ func TestClusterCommands(t *testing.T) {
 	wantLine(t, "cluster drain c2", 1, "This is conductor c1, not c2", "leads to another one from here")
 	f.members[1].API = "http://127.0.0.1:1"
 	wantLine(t, "cluster drain c2", 1, "says that its API is at http://127.0.0.1:1, which does not answer from here")
-	want := "c2 draining,c2 active,c2 cordoned,evict /members/c3,c1 draining,c1 draining,c1 draining"
+	want := "c2 draining,c2 active,c2 cordoned,evict /members/c3,evict /members/c8,c1 draining,c1 draining,c1 draining"
 	if got := strings.Join(f.asked, ","); got != want {
 		t.Errorf("asked for %s, wanted %s", got, want)
 	}
