@@ -220,7 +220,7 @@ func TestWhatIsOddButRightIsServed(t *testing.T) {
 	})
 }
 
-// short are limits that a test reaches.
+// short are limits that a test reaches; what it does not mean to reach it makes long, or it depends on the machine.
 func short(c *httpapi.Config) {
 	c.Limits = httpapi.Limits{
 		Connections: 20, PerAddress: 18, HeldBytes: 1 << 20, HeaderTimeout: 500 * time.Millisecond, BodyTimeout: 500 * time.Millisecond,
@@ -228,8 +228,13 @@ func short(c *httpapi.Config) {
 	}
 }
 
+// unhurried takes the times of short away, for tests of its numbers.
+func unhurried(c *httpapi.Config) {
+	c.Limits.HeaderTimeout, c.Limits.BodyTimeout, c.Limits.WriteTimeout = time.Minute, time.Minute, time.Minute
+}
+
 func TestSlowClientsAreCutOff(t *testing.T) {
-	w := newWorld(t, short)
+	w := newWorld(t, short, func(c *httpapi.Config) { c.Limits.BodyTimeout = 2 * time.Second }) // of the large one, too
 	w.want(201, "POST", "/v1/nodes", `{"name":"big","driver":"fake-hardware","extra":{"a":"`+strings.Repeat("x", 300_000)+`"}}`)
 	addr := w.real()
 	for name, head := range map[string]string{
@@ -280,7 +285,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 }
 
 func TestConnectionsAreCounted(t *testing.T) {
-	w := newWorld(t, short, func(c *httpapi.Config) { c.Limits.HeaderTimeout = time.Minute })
+	w := newWorld(t, short, unhurried)
 	addr := w.real()
 	var open []*client
 	for range 18 {
@@ -337,9 +342,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 }
 
 func TestBodiesAreHeldWithinABudget(t *testing.T) {
-	w := newWorld(t, short, func(c *httpapi.Config) {
-		c.Limits.HeaderTimeout, c.Limits.BodyTimeout = time.Minute, time.Minute
-	})
+	w := newWorld(t, short, unhurried)
 	addr := w.real()
 	part := func(ip string) net.Conn {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
@@ -410,7 +413,7 @@ func TestLargeConfigdrivesAreForThoseWhoMaySignIn(t *testing.T) {
 func TestTLSConnectionsAreCountedAndGivenBack(t *testing.T) {
 	borrowed := httptest.NewTLSServer(http.NotFoundHandler()) // its certificate is what is wanted
 	defer borrowed.Close()
-	w := newWorld(t, short, func(c *httpapi.Config) {
+	w := newWorld(t, short, unhurried, func(c *httpapi.Config) {
 		c.Limits.HeldBytes = 0
 		c.TLS = &tls.Config{Certificates: borrowed.TLS.Certificates, MinVersion: tls.VersionTLS12}
 	})

@@ -42,6 +42,16 @@ func (w *world) idle(want int) {
 	}
 }
 
+// working waits until so many requests are at work: a client has its answer a moment before its request has ended.
+func (w *world) working(want int) {
+	w.t.Helper()
+	for end := time.Now().Add(patience); w.api.Stats().Working != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("%d requests are at work, wanted %d", w.api.Stats().Working, want)
+		}
+	}
+}
+
 func requests(s httpapi.Stats) map[string]uint64    { return s.RefusedRequests }
 func connections(s httpapi.Stats) map[string]uint64 { return s.RefusedConnections }
 

@@ -192,7 +192,7 @@ func TestLocked(t *testing.T) {
 
 // Without quorum reads wait, then are 503; later, or when asked for, they are stale and say so; writes stay 503 (R4).
 func TestWithoutQuorum(t *testing.T) {
-	w := newWorld(t, func(c *httpapi.Config) { c.StaleAfter = 300 * time.Millisecond })
+	w := newWorld(t, func(c *httpapi.Config) { c.StaleAfter = c.ReadWait + 200*time.Millisecond })
 	w.seed()
 	w.store.SetQuorum(false)
 	a := w.want(503, "GET", "/v1/nodes/rack7-u12", "")
@@ -202,7 +202,7 @@ func TestWithoutQuorum(t *testing.T) {
 	if a := w.want(200, "GET", "/v1/nodes/rack7-u12", "", "Ferrite-Stale: 1"); a.Header.Get("Ferrite-Stale") == "" {
 		t.Error("a stale answer does not say so")
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		if a := w.do("GET", "/v1/nodes/rack7-u12", ""); a.StatusCode == 200 {
 			if a.Header.Get("Ferrite-Stale") == "" {
 				t.Error("a stale answer does not say so")

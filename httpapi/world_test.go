@@ -221,7 +221,7 @@ func newWorld(t testing.TB, change ...func(*httpapi.Config)) *world {
 	cfg := httpapi.Config{
 		Commands: w.owner, Reader: w.store, Hardware: hardware{}, Members: members{},
 		Logger: slog.New(slog.DiscardHandler), Audit: slog.New(slog.NewJSONHandler(w.audit, nil)),
-		ReadWait: 100 * time.Millisecond,
+		ReadWait: 5 * time.Second, // the store in memory confirms at once, or refuses at once
 	}
 	for _, f := range change {
 		f(&cfg)
