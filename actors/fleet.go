@@ -296,7 +296,10 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 			return nil, &node.Error{Op: m.MsgName(), Node: uuid, Kind: node.NotFound, Text: "Node " + uuid + " could not be found."}
 		}
 	}
-	if _, ok := m.(node.GetConfirmed); ok {
+	if q, ok := m.(node.GetConfirmed); ok {
+		if q.Hint {
+			f.Sweep().hintNode(uuid)
+		}
 		return node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}, nil
 	}
 	if n, ok := f.cfg.Store.Node(uuid); ok && looks(m) {

@@ -144,19 +144,35 @@ func (s *Sweep) ConfirmedAt(uuid string) time.Time {
 // whether that was too soon after the last one.
 func (s *Sweep) Hint(from netip.Addr) (nodes int, tooSoon bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	found := s.behind[from.Unmap()]
-	now := time.Now().UnixNano()
 	for _, e := range found {
-		if e.hint != 0 && now-e.hint < int64(hintEvery) {
+		if !s.hintLocked(e) {
 			tooSoon = true
-			continue
 		}
-		e.hint = now
-		e.hinted.Store(true)
-		s.soon(e)
 	}
-	s.mu.Unlock()
 	return len(found), tooSoon
+}
+
+// hintNode is Hint for one node, told by another conductor.
+func (s *Sweep) hintNode(uuid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.all[uuid]; e != nil {
+		s.hintLocked(e)
+	}
+}
+
+// hintLocked has an entry read now, unless that was done a moment ago. mu is held.
+func (s *Sweep) hintLocked(e *entry) bool {
+	now := time.Now().UnixNano()
+	if e.hint != 0 && now-e.hint < int64(hintEvery) {
+		return false
+	}
+	e.hint = now
+	e.hinted.Store(true)
+	s.soon(e)
+	return true
 }
 
 // moved keeps the index of Hint: an entry's BMC is at this address now, zero = nowhere.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type Conductor struct {
 	identity    string // id of this cluster's log, mixed into message ids (N2)
 	engine      *ipmi.Engine
 	traps       *ipmi.Traps            // nil = none are listened for
+	relayed     chan netip.Addr        // BMCs with traps whose nodes are not here; nil = there are no other conductors
 	drivers     map[string]*bmc.Driver // by interface name
 	fleet       *actors.Fleet
 	endpoints   *endpoints
@@ -299,6 +301,9 @@ func (c *Conductor) act() error {
 		c.router = cluster.NewRouter(c.transport, c.hop.serve)
 		c.hop.router = c.router
 		c.began("hop", func(context.Context) error { return c.router.Close() })
+		if c.relayed != nil {
+			c.spawn("relayed traps", c.relayTraps)
+		}
 		c.spawn("gossip", c.attend)
 	}
 	return nil

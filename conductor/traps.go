@@ -5,8 +5,21 @@ package conductor
 
 import (
 	"context"
+	"net/netip"
+	"sync"
+	"time"
 
 	"ferrite/bmc/ipmi"
+	"ferrite/node"
+)
+
+// A trap comes to whichever conductor the BMC was told of. What is not for this one's nodes is told to the conductor of the
+// node, a batch at a time: nobody who sends traps makes a conductor look through its nodes more often than that.
+const (
+	relayMost  = 1024                   // BMCs in a batch; more are passed over, the power sync finds what they meant
+	relayEvery = 250 * time.Millisecond // between two batches
+	relayCalls = 8                      // calls at once
+	relayTime  = 2 * time.Second        // for each of them
 )
 
 // listenTraps receives platform event traps when it is asked to: each brings a reading of the BMC that it is from.
@@ -14,13 +27,80 @@ func (c *Conductor) listenTraps() error {
 	if c.cfg.PETListen == "" {
 		return nil
 	}
-	t, err := ipmi.ListenTraps(c.cfg.PETListen, c.fleet.Sweep().Hint)
+	hint := c.fleet.Sweep().Hint
+	if c.membership != nil {
+		c.relayed = make(chan netip.Addr, relayMost)
+		hint = func(from netip.Addr) (nodes int, tooSoon bool) {
+			if nodes, tooSoon = c.fleet.Sweep().Hint(from); nodes == 0 {
+				select {
+				case c.relayed <- from:
+				default:
+				}
+			}
+			return nodes, tooSoon
+		}
+	}
+	t, err := ipmi.ListenTraps(c.cfg.PETListen, hint)
 	if err != nil {
 		return err
 	}
 	c.traps = t
 	c.began("traps", func(context.Context) error { return t.Close() })
 	return nil
+}
+
+// relayTraps tells other conductors of traps of their nodes' BMCs.
+func (c *Conductor) relayTraps(ctx context.Context) error {
+	room := make(chan struct{}, relayCalls)
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	for {
+		batch := map[netip.Addr]bool{}
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-c.relayed:
+			batch[a] = true
+		}
+		for more := true; more && len(batch) < relayMost; {
+			select {
+			case a := <-c.relayed:
+				batch[a] = true
+			default:
+				more = false
+			}
+		}
+		for _, uuid := range c.behind(batch) {
+			select {
+			case <-ctx.Done():
+				return nil
+			case room <- struct{}{}:
+			}
+			calls.Go(func() {
+				defer func() { <-room }()
+				limit, cancel := context.WithTimeout(ctx, relayTime)
+				defer cancel()
+				_, _ = c.hop.Do(limit, uuid, node.Meta{}, node.GetConfirmed{Hint: true}) // a hint: the power sync does not need it
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(relayEvery):
+		}
+	}
+}
+
+// behind are the nodes of other conductors that have one of these BMCs.
+func (c *Conductor) behind(bmcs map[netip.Addr]bool) (uuids []string) {
+	c.store.Nodes(nil, func(n *node.Node) bool {
+		at, err := netip.ParseAddrPort(node.Endpoint(n))
+		if err == nil && bmcs[at.Addr()] && !c.placement.mine(n) {
+			uuids = append(uuids, n.UUID)
+		}
+		return true
+	})
+	return uuids
 }
 
 // TrapsAt is where platform event traps are received, "" = nowhere.

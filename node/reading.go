@@ -48,9 +48,9 @@ type (
 	// GetEvents reads the newest events of the machine's log. Reply: Events.
 	GetEvents struct{ Limit int } // 0 = all
 
-	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed. It asks no BMC.
-	// Reply: Confirmed.
-	GetConfirmed struct{}
+	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed. It asks no BMC; with
+	// Hint that conductor reads the node's power soon, because the BMC has said that something happened. Reply: Confirmed.
+	GetConfirmed struct{ Hint bool }
 	// Confirmed is the reply to GetConfirmed.
 	Confirmed struct{ At time.Time } // zero = not yet since that conductor looks after it
 )
