@@ -33,6 +33,7 @@ type tableBMC struct {
 	asked    []uint64 // when
 	answered []uint64
 	sinks    []bmc.Sink
+	closed   int
 }
 
 func (m *tableBMC) Poll(to bmc.Sink) {
@@ -49,7 +50,7 @@ func (m *tableBMC) Poll(to bmc.Sink) {
 	to.PowerPolled(state, nil)
 }
 
-func (m *tableBMC) Close() {}
+func (m *tableBMC) Close() { m.closed++ }
 
 type tablePoller struct{ b *benchSweep }
 
@@ -157,9 +158,9 @@ func TestChangedNodesAreReadSooner(t *testing.T) {
 		UUID: m.e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOn, Rev: 2,
 		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 0},
 	}
-	began := b.s.now
+	began, before := b.s.now, time.Now()
 	b.s.update(m.e, n)
-	if b.s.ConfirmedAt(m.e.uuid).IsZero() {
+	if b.s.ConfirmedAt(m.e.uuid).Before(before) {
 		t.Error("what was just read is not confirmed")
 	}
 	b.pass(3 * testInterval)
@@ -316,5 +317,65 @@ func TestHintBringsOneReading(t *testing.T) {
 	b.s.remove(b.bmcs[19].e)
 	if n, _ := b.s.Hint(hint); n != 0 || len(b.s.behind) != 39 {
 		t.Errorf("a node that is gone is still behind its address (%d of them known)", len(b.s.behind))
+	}
+}
+
+// A subnet that is down is one event, whose end must be seen soon: its BMCs are asked in every turn, however long it lasts.
+func TestDownSubnetsAreAskedInEveryTurn(t *testing.T) {
+	b := sweepOnTable(t, 25, func(i int, n *node.Node) { n.DriverInfo["ipmi_address"] = fmt.Sprintf("192.0.2.%d", i+1) })
+	b.pass(2 * testInterval)
+	for _, m := range b.bmcs {
+		m.dead = true
+	}
+	b.pass(30 * time.Minute)
+	before := make([]int, len(b.bmcs))
+	for i, m := range b.bmcs {
+		before[i] = len(m.asked)
+	}
+	b.pass(10 * time.Minute)
+	for i, m := range b.bmcs {
+		if n := len(m.asked) - before[i]; n < 8 { // each question waits 14 s
+			t.Errorf("BMC %d was asked %d times in 10 minutes: wanted about 10", i, n)
+		}
+	}
+}
+
+// What a BMC did not answer confirms nothing, and what takes no part in the sync has no age.
+func TestFailuresConfirmNothing(t *testing.T) {
+	b := sweepOnTable(t, 3, nil)
+	b.pass(2 * testInterval)
+	m := b.bmcs[0]
+	at := b.s.ConfirmedAt(m.e.uuid)
+	m.dead = true
+	b.pass(3 * testInterval)
+	if got := b.s.ConfirmedAt(m.e.uuid); at.IsZero() || !got.Equal(at) {
+		t.Errorf("confirmed at %s, and at %s after readings that failed", at, got)
+	}
+	ages := func() (n int) {
+		b.s.Ages(time.Now(), func(time.Duration) { n++ })
+		return n
+	}
+	if n := ages(); n != 3 {
+		t.Errorf("%d nodes have an age: wanted 3, dead ones too", n)
+	}
+	b.s.update(b.bmcs[1].e, &node.Node{UUID: b.bmcs[1].e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOff, Maintenance: true, Rev: 2,
+		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 1}})
+	if n := ages(); n != 2 {
+		t.Errorf("%d nodes have an age: wanted 2, none that is in maintenance", n)
+	}
+}
+
+// Who leaves the sweep gives its BMC back, and so do all when it ends.
+func TestNodesThatLeaveGiveTheirBMCBack(t *testing.T) {
+	b := sweepOnTable(t, 3, nil)
+	b.s.remove(b.bmcs[1].e)
+	if n := b.bmcs[1].closed; n != 1 || b.bmcs[0].closed != 0 {
+		t.Errorf("the BMC was given back %d times, another one %d times: wanted once, and not", n, b.bmcs[0].closed)
+	}
+	b.s.close()
+	for i, m := range b.bmcs {
+		if m.closed != 1 {
+			t.Errorf("BMC %d was given back %d times in the end: wanted once", i, m.closed)
+		}
 	}
 }

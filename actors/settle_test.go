@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -289,6 +290,51 @@ func TestTheNextOwnerWaitsForTheOldPermitToo(t *testing.T) { // S11, S12
 	})
 	if n.Fenced != 0 {
 		t.Errorf("after the wait the mark still names epoch %d", n.Fenced)
+	}
+}
+
+// The mark goes with the record: so the record stays until nothing of before can reach the BMC, quarantined or not, and a node
+// that is made anew has nothing to wait for.
+func TestNoNodeIsDeletedBeforeTheOldPermitHasEnded(t *testing.T) { // S11, S13
+	const valid = 2 * time.Second
+	for name, broken := range map[string]bool{"healthy": false, "quarantined": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			id := w.create(func(n *node.Node) { n.DisablePowerOff = true })
+			w.m.set(func() { w.m.gate = make(chan struct{}) })
+			w.must(id, node.SetPower{Target: node.Rebooting})
+			w.end()
+			w.m.set(func() { w.m.gate = nil })
+			began := time.Now() // before the claim, and so before the wait
+			w.start(node.Owner{Name: "c2", Incarnation: 8}, func(c *Config) { c.Policy.Valid = valid })
+			w.wait(id, "the end of the reset", func(n *node.Node) bool { return n.Intent == nil && n.Fenced != 0 })
+			if broken {
+				n, _ := w.store.Node(id)
+				want := n.Clone()
+				want.DriverInfo = map[string]any{"panic": true}
+				w.must(id, node.UpdateNode{Base: n.Outer, Want: want, Changed: []string{"driver_info"}})
+				_, _ = w.do(id, node.SetPower{Target: node.PowerOn})
+				w.wait(id, "quarantine", func(n *node.Node) bool { return n.Quarantined != "" })
+			}
+			var e *node.Error
+			var err error
+			for {
+				if _, err = w.do(id, node.DeleteNode{}); err == nil {
+					break
+				}
+				if !errors.As(err, &e) || e.Kind != node.Conflict || !strings.Contains(e.Text, "former conductor") {
+					t.Fatalf("wanted 409 for a while, got %v", err)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if e == nil {
+				t.Error("it was deleted at once")
+			}
+			if held := time.Since(began); held < valid+valid/10 {
+				t.Errorf("deleted %s after the claim, wanted at least %s", held, valid+valid/10)
+			}
+			w.must(id, node.CreateNode{Node: &node.Node{UUID: id, Driver: "ipmi"}})
+		})
 	}
 }
 

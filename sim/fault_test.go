@@ -4,8 +4,13 @@
 package sim
 
 import (
+	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"ferrite/internal/udpbatch"
 )
 
 func TestFaultsAreFixedByTheSeed(t *testing.T) {
@@ -116,5 +121,66 @@ func TestForgetsBoot(t *testing.T) {
 	c.want(0, 0, 8, 5, 0x80, 4, 0, 0, 0)
 	if device, _ := f.BMC(1).BootDevice(); device != "" {
 		t.Errorf("boot device %q, wanted none", device)
+	}
+}
+
+// What a fault does to replies on their way out, from one seed: how many leave at once, are held back, lost, doubled or
+// changed.
+func TestFaultsOfReplies(t *testing.T) {
+	const times = 400
+	good := []byte("a reply of some bytes that a BMC sends")
+	for fault, want := range map[Fault]struct {
+		lost, held, more, changed [2]int // least and most
+		least, most               time.Duration
+	}{
+		"":        {},
+		Slow:      {held: [2]int{times, times}, least: time.Second, most: 3 * time.Second},
+		Lossy:     {lost: [2]int{times / 5, times * 2 / 5}},
+		Duplicate: {more: [2]int{times, times}},
+		Late:      {more: [2]int{times, times}},
+		Reordered: {held: [2]int{times / 3, times * 2 / 3}, most: 100 * time.Millisecond},
+		Garbage:   {changed: [2]int{times / 3, times * 2 / 3}},
+		Truncated: {changed: [2]int{times / 3, times * 2 / 3}},
+	} {
+		f, err := New(Config{BMCs: 1, Listen: "0.0.0.0:0", AddressBase: Defaults().AddressBase, Seed: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lost, held, more, changed int
+		begin := time.Now()
+		for range times {
+			out := &udpbatch.NewBatch(1).Msgs[0]
+			out.Set(netip.MustParseAddrPort("127.0.0.1:9"), netip.MustParseAddr("127.0.0.2"), good)
+			f.late.heap = nil
+			delay, send := f.spoil(fault, out, 0)
+			switch {
+			case !send:
+				lost++
+				continue
+			case delay > 0:
+				held++
+				if delay < want.least || delay > want.most {
+					t.Errorf("%q holds a reply back for %s: wanted %s to %s", fault, delay, want.least, want.most)
+				}
+			}
+			if !bytes.Equal(out.Data(), good) {
+				changed++
+			}
+			for _, p := range f.late.heap {
+				if more++; !bytes.Equal(p.data, good) || fault == Late && p.at.Before(begin.Add(2*time.Second)) {
+					t.Errorf("%q sends %q once more at %s", fault, p.data, p.at)
+				}
+			}
+		}
+		f.Close()
+		for _, x := range []struct {
+			what string
+			n    int
+			want [2]int
+		}{{"lost", lost, want.lost}, {"held back", held, want.held}, {"sent once more", more, want.more}, {"changed", changed, want.changed}} {
+			if x.n < x.want[0] || x.n > x.want[1] {
+				t.Errorf("%q: %d of %d replies are %s: wanted %d to %d", fault, x.n, times, x.what, x.want[0], x.want[1])
+			}
+		}
 	}
 }
