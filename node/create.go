@@ -97,6 +97,9 @@ func (s *step) delete() (Decision, error) {
 	if err := s.locked(op); err != nil {
 		return s.refused("delete", err)
 	}
+	if n.Fenced != 0 && !s.env.Quiet { // the mark would go with the record, and who is enrolled at this BMC next would not wait (S11)
+		return s.refused("delete", refuse(op, n, Conflict, "Node %s was taken over in the middle of an operation: a command of its former conductor may reach the BMC for up to %s more. Try again then.", n.UUID, s.env.Policy.Valid+s.env.Policy.Valid/10))
+	}
 	s.notice(Notice{Action: "delete", Status: Start, API: true, Node: s.old})
 	if n.ConsoleEnabled {
 		s.notice(Notice{Action: "console_set", Status: Start, Node: s.old})
