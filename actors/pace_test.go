@@ -358,8 +358,10 @@ func TestFailuresConfirmNothing(t *testing.T) {
 	if n := ages(); n != 3 {
 		t.Errorf("%d nodes have an age: wanted 3, dead ones too", n)
 	}
-	b.s.update(b.bmcs[1].e, &node.Node{UUID: b.bmcs[1].e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOff, Maintenance: true, Rev: 2,
-		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 1}})
+	b.s.update(b.bmcs[1].e, &node.Node{
+		UUID: b.bmcs[1].e.uuid, Driver: "ipmi", ProvisionState: node.Manageable, PowerState: node.PowerOff, Maintenance: true, Rev: 2,
+		Interfaces: map[string]string{"power": "ipmitool"}, Properties: map[string]any{"index": 1},
+	})
 	if n := ages(); n != 2 {
 		t.Errorf("%d nodes have an age: wanted 2, none that is in maintenance", n)
 	}
