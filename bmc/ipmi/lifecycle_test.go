@@ -49,7 +49,7 @@ func prepare(t *testing.T, e *Engine, n *node.Node) bmc.Handle {
 
 func TestCloseEndsAllSessions(t *testing.T) {
 	f := fleet(t, func(c *sim.Config) { c.BMCs = 200 })
-	e := engine(t, quick())
+	e := engine(t, patient())
 	if c := sweep(t, handles(t, e, f)); c.off.Load() != 200 {
 		t.Fatalf("%d of 200 BMCs answered", c.off.Load())
 	}
@@ -163,7 +163,7 @@ func TestLongPassword(t *testing.T) {
 func TestLossyNetwork(t *testing.T) {
 	f := fleet(t, func(c *sim.Config) { c.BMCs, c.Loss, c.Latency, c.Jitter = 50, 0.1, 2*time.Millisecond, 1 })
 	cfg := quick()
-	cfg.Timeouts = []time.Duration{50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond}
+	cfg.Timeouts = []time.Duration{50 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, 2 * time.Second}
 	e := engine(t, cfg)
 	hs := handles(t, e, f)
 	for i := range 5 {
@@ -267,7 +267,7 @@ func (l *lateCheck) OK(context.Context) error {
 
 func TestNoGoroutinePerBMC(t *testing.T) {
 	f := fleet(t, func(c *sim.Config) { c.BMCs = 500 })
-	cfg := quick()
+	cfg := patient()
 	cfg.Shards = 2
 	e := engine(t, cfg)
 	hs := handles(t, e, f)

@@ -241,6 +241,7 @@ func TestPortableSocket(t *testing.T) {
 			Mutations: func() int { return mutations(b) }, Silence: func() { b.SetDead(true) },
 		}
 	})
+	cfg.Timeouts = patient().Timeouts
 	f, e := fleet(t, func(c *sim.Config) { c.BMCs = 300 }), engine(t, cfg)
 	if _, ok := e.four[0].sock.(*portable); !ok {
 		t.Fatalf("the socket is a %T", e.four[0].sock)

@@ -28,6 +28,13 @@ func quick() Config {
 	return c
 }
 
+// patient is a configuration for many BMCs at once that all answer, in time even on a busy machine.
+func patient() Config {
+	c := quick()
+	c.Timeouts = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+	return c
+}
+
 func engine(t testing.TB, cfg Config) *Engine {
 	t.Helper()
 	e, err := New(cfg)
