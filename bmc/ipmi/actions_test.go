@@ -13,7 +13,7 @@ import (
 )
 
 func TestActions(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	p := e.Driver().Power
 	n := at(f.Addr(0))
 	want := ""
@@ -35,7 +35,7 @@ func TestActions(t *testing.T) {
 }
 
 func TestRefusedCommand(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	f.BMC(0).SetRefusePower(true)
 	for _, a := range []bmc.Action{bmc.On, bmc.Reset} {
 		err := e.Driver().Power.SetPower(t.Context(), at(f.Addr(0)), a, bmctest.Permit{})
@@ -47,7 +47,7 @@ func TestRefusedCommand(t *testing.T) {
 }
 
 func TestUserLevelMayLookButNotAct(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	d := e.Driver()
 	n := at(f.Addr(0), "ipmi_priv_level", "USER")
 	if s, err := d.Power.PowerState(t.Context(), n); s != node.PowerOff || err != nil {

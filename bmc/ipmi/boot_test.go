@@ -128,7 +128,7 @@ func executed(b *sim.BMC) string {
 }
 
 func TestForcedBootDeviceIsSetBeforePowerOn(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	d := e.Driver()
 	n := at(f.Addr(0), "ipmi_force_boot_device", "yes")
 	planner := d.Boot.(interface {
@@ -168,7 +168,7 @@ func TestForcedBootDeviceIsSetBeforePowerOn(t *testing.T) {
 }
 
 func TestPersistentBootDevice(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	n := at(f.Addr(0))
 	if err := e.Driver().Boot.SetBootDevice(t.Context(), n, "cdrom", true, bmctest.Permit{}); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 // go-ipmi's client shares no code with the engine's sessions nor with the simulator: all three must tell the same story.
 func TestGoIPMISeesWhatTheEngineDoes(t *testing.T) {
 	f := fleet(t, nil)
-	e := engine(t, quick())
+	e := engine(t, patient())
 	for _, suite := range []types.CipherSuiteID{types.CipherSuiteID3, types.CipherSuiteID17} {
 		a := f.Addr(1)
 		n := &node.Node{UUID: "n1", DriverInfo: map[string]any{

@@ -100,7 +100,7 @@ func TestRecordsOfOneBMC(t *testing.T) {
 
 // Several logins at once over a real socket: never two sessions at the BMC, and everybody is answered.
 func TestOneSessionForAllLogins(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	levels := []string{"USER", "OPERATOR", "ADMINISTRATOR"}
 	var work sync.WaitGroup
 	for _, level := range levels {

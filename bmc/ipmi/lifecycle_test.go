@@ -86,7 +86,7 @@ func TestCloseWithDeadBMCs(t *testing.T) {
 }
 
 func TestLastHandleEndsTheSession(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	one, two := prepare(t, e, at(f.Addr(0))), prepare(t, e, at(f.Addr(0)))
 	for _, h := range []bmc.Handle{one, two} {
 		if err := pollOnce(t, h); err != nil {
@@ -123,7 +123,7 @@ func TestSessionOfCallsAloneEndsUnused(t *testing.T) {
 }
 
 func TestCredentialsChange(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	old := prepare(t, e, at(f.Addr(0), "ipmi_password", "wrong"))
 	for range 10 {
 		var failed *bmc.Error
@@ -149,7 +149,7 @@ func TestCredentialsChange(t *testing.T) {
 
 func TestLongPassword(t *testing.T) {
 	f := fleet(t, func(c *sim.Config) { c.User, c.Password = "sixteen.bytes.us", "twenty.bytes.of.pass" })
-	e := engine(t, quick())
+	e := engine(t, patient())
 	n := at(f.Addr(0), "ipmi_username", "sixteen.bytes.us", "ipmi_password", "twenty.bytes.of.pass")
 	if _, err := e.Driver().Power.PowerState(t.Context(), n); err != nil {
 		t.Error(err)

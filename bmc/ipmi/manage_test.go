@@ -77,7 +77,7 @@ func TestResetIsSentOnce(t *testing.T) {
 }
 
 func TestIdentify(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	b, n, m := f.BMC(0), at(f.Addr(0)), e.Driver().Manager
 	for _, x := range []struct {
 		span time.Duration
@@ -151,7 +151,7 @@ func TestClearEvents(t *testing.T) {
 }
 
 func TestRaw(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	n, m := at(f.Addr(0)), e.Driver().Manager
 	if d, err := m.SendRaw(t.Context(), n, []byte{6, 4}, bmctest.Permit{}); err != nil || !bytes.Equal(d, []byte{0x55, 0}) {
 		t.Errorf("Get Self Test Results gave % x, %v", d, err)
@@ -209,7 +209,7 @@ func TestSensorsGiveWay(t *testing.T) {
 
 // TestSensorsAreRemembered: a second round asks for readings alone, until the repository has changed.
 func TestSensorsAreRemembered(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	b, d := f.BMC(0), e.Driver().Sensors
 	read := func(i int) map[string]float64 {
 		t.Helper()

@@ -80,7 +80,7 @@ func TestEventLog(t *testing.T) {
 
 // TestEvents reads a machine's log and compares it with what ipmitool and FreeIPMI say.
 func TestEvents(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	b := f.BMC(0)
 	at0, d := at(f.Addr(0)), e.Driver()
 	if got, err := d.Events.Events(t.Context(), at0, 0); err != nil || len(got) != 0 {

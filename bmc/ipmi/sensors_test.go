@@ -161,7 +161,7 @@ func TestSensorsAsIpmitool(t *testing.T) {
 		chunk   int // most bytes of a record that the BMC gives at once
 	}{"standard": {nil, 0}, "small parts": {nil, 8}, "curious": {curious(), 20}, "kinds": {kinds(0, 80), 0}, "more kinds": {kinds(80, 160), 0}, "last kinds": {kinds(160, 256), 0}, "discrete": {discrete(), 0}} {
 		t.Run(name, func(t *testing.T) {
-			f, e := fleet(t, func(c *sim.Config) { c.BMCs, c.SDRChunk = 1, m.chunk }), engine(t, quick())
+			f, e := fleet(t, func(c *sim.Config) { c.BMCs, c.SDRChunk = 1, m.chunk }), engine(t, patient())
 			if m.sensors != nil {
 				f.BMC(0).SetSensors(m.sensors)
 			}
@@ -176,7 +176,7 @@ func TestSensorsAsIpmitool(t *testing.T) {
 
 // TestSensorsAsFreeIPMI compares names and numbers with another reader's.
 func TestSensorsAsFreeIPMI(t *testing.T) {
-	f, e := fleet(t, nil), engine(t, quick())
+	f, e := fleet(t, nil), engine(t, patient())
 	odd := curious()
 	f.BMC(0).SetSensors(slices.Concat(sim.StandardSensors(), odd[:11], odd[12:30])) // FreeIPMI 1.6 has another cube root than mathematics
 	got, err := e.Driver().Sensors.Sensors(t.Context(), at(f.Addr(0)))
