@@ -200,7 +200,7 @@ func (w *world) start(me node.Owner, change func(*Config)) {
 }
 
 func (w *world) do(id string, m node.Msg) (any, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return w.f.Do(ctx, id, node.Meta{Minor: 90}, m)
 }
@@ -224,9 +224,12 @@ func (w *world) create(change func(*node.Node)) string {
 	return n.UUID
 }
 
+// within is how long a test waits for what must happen: less than reconcileEvery, which would make up for what was missed.
+const within = reconcileEvery * 5 / 6
+
 func (w *world) wait(id, what string, ok func(*node.Node) bool) *node.Node {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(within); ; time.Sleep(time.Millisecond) {
 		n, found := w.store.Node(id)
 		if found && ok(n) {
 			return n
@@ -248,7 +251,7 @@ func idle(n *node.Node) bool { return n.Intent == nil }
 // events lists the notifications of a node in order, without the family's common beginning.
 func (w *world) events(id string) []string {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if n, ok := w.store.Node(id); ok { // memory shows a record a moment before the outbox has its events
 		if err := w.store.WaitApplied(ctx, n.Rev); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"ferrite/node"
 	"ferrite/persistence"
@@ -105,7 +106,7 @@ func TestFindingsTakeTurns(t *testing.T) {
 	for _, id := range ids {
 		w.wait(id, "manageable", func(n *node.Node) bool { return n.ProvisionState == node.Manageable && idle(n) })
 	}
-	until(t, "the sweep to know all", func() bool { return w.round(ids[0]) == nodes })
+	untilLong(t, time.Minute, "the sweep to know all", func() bool { return w.round(ids[0]) == nodes })
 	w.m.set(func() { w.m.power = node.PowerOn }) // every plug is pulled, so to speak
 	g := &gated{open: make(chan struct{})}
 	w.store.SetHook(g.hook)
@@ -117,10 +118,10 @@ func TestFindingsTakeTurns(t *testing.T) {
 		t.Errorf("%d stand in line, wanted each node once", late)
 	}
 	close(g.open)
+	untilLong(t, 3*time.Minute, "all turns given back", func() bool { return w.turnsOut() == 0 && w.f.Stats().Late == 0 })
 	for _, id := range ids {
 		w.wait(id, "corrected or put back", func(n *node.Node) bool { return idle(n) && n.PowerState != "" })
 	}
-	until(t, "all turns given back", func() bool { return w.turnsOut() == 0 && w.f.Stats().Late == 0 })
 }
 
 func (w *world) turnsOut() int {
