@@ -300,7 +300,16 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 		if q.Hint {
 			f.Sweep().hintNode(uuid)
 		}
-		return node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}, nil
+		told := node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}
+		for _, other := range q.Nodes {
+			if at := f.Sweep().ConfirmedAt(other); !at.IsZero() {
+				if told.All == nil {
+					told.All = make(map[string]time.Time, len(q.Nodes))
+				}
+				told.All[other] = at
+			}
+		}
+		return told, nil
 	}
 	if n, ok := f.cfg.Store.Node(uuid); ok && looks(m) {
 		return f.look(ctx, n, m)

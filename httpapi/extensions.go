@@ -6,6 +6,7 @@ package httpapi
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"ferrite/httpapi/wire"
@@ -30,27 +31,56 @@ func (r *request) nodeFields(names []string) ([]*wire.Field[node.Node], error) {
 	return slices.Concat(fields, more), nil
 }
 
-// confirmedWait is how long the answer about one node waits for its owner to say when its power was confirmed.
+// confirmedWait is how long an answer about nodes waits for their owners to say when their power was confirmed.
 const confirmedWait = 500 * time.Millisecond
 
-// askConfirmed has the answer about one node tell what the node's owner knows, which may be another conductor. Who does
+// confirmedAtOnce bounds the nodes that one owner is asked of in one call: its answer is some 80 bytes a node.
+const confirmedAtOnce = 10_000
+
+// askConfirmed has an answer tell what the owners of its nodes know: this conductor, and others by one call to each. Who does
 // not answer in time is as good as one who does not know.
-func (r *request) askConfirmed(n *node.Node, fields []*wire.Field[node.Node]) {
+func (r *request) askConfirmed(nodes []*node.Node, fields []*wire.Field[node.Node]) {
 	local := r.view.Confirmed
 	if local == nil || !r.extended() || !slices.ContainsFunc(fields, func(f *wire.Field[node.Node]) bool { return f.Name == wire.PowerConfirmedAt }) {
 		return
 	}
-	at := local(n.UUID)
-	if at.IsZero() {
-		r.leave()
-		ctx, cancel := context.WithTimeout(context.Background(), confirmedWait)
-		defer cancel()
-		reply, err := r.s.cfg.Commands.Do(ctx, n.UUID, node.Meta{RequestID: r.global, Minor: r.minor(), Rank: r.rank()}, node.GetConfirmed{})
-		if told, ok := reply.(node.Confirmed); ok && err == nil {
-			at = told.At
+	known := make(map[string]time.Time, len(nodes))
+	others := map[string][]string{}
+	for _, n := range nodes {
+		if at := local(n.UUID); !at.IsZero() {
+			known[n.UUID] = at
+		} else if owner := r.s.cfg.Members.OwnerOf(n); owner != "" && owner != r.s.cfg.Members.Self() {
+			others[owner] = append(others[owner], n.UUID)
 		}
 	}
-	r.view.Confirmed = func(string) time.Time { return at }
+	r.view.Confirmed = func(uuid string) time.Time { return known[uuid] }
+	if len(others) == 0 {
+		return
+	}
+	r.leave()
+	ctx, cancel := context.WithTimeout(context.Background(), confirmedWait)
+	defer cancel()
+	meta := node.Meta{RequestID: r.global, Minor: r.minor(), Rank: r.rank()}
+	var mu sync.Mutex // guards known
+	var wg sync.WaitGroup
+	for _, uuids := range others {
+		for part := range slices.Chunk(uuids, confirmedAtOnce) {
+			wg.Go(func() {
+				reply, err := r.s.cfg.Commands.Do(ctx, part[0], meta, node.GetConfirmed{Nodes: part[1:]})
+				told, ok := reply.(node.Confirmed)
+				if err != nil || !ok {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				known[part[0]] = told.At
+				for _, uuid := range part[1:] {
+					known[uuid] = told.All[uuid]
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // extensions are the fields beyond Ironic's that the request wants, and the other names that it gave.

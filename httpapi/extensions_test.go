@@ -4,7 +4,7 @@
 package httpapi_test
 
 import (
-	"reflect"
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -54,41 +54,117 @@ func TestExtensionsAreAskedFor(t *testing.T) {
 	}
 }
 
-// What another conductor knows is asked of it for one node, and never for a list; who does not answer spoils nothing.
-func TestConfirmedAtIsAskedOfTheOwner(t *testing.T) {
+// shared are members of which two look after nodes.
+type shared struct {
+	httpapi.Members
+	of map[string]string // owner by UUID, cond-a where there is none
+}
+
+func (m shared) OwnerOf(n *node.Node) string {
+	return cmp.Or(m.of[n.UUID], m.Self())
+}
+
+// What other conductors know is asked of them, by one call to each for one page; who does not answer spoils nothing.
+func TestConfirmedAtIsAskedOfTheOwners(t *testing.T) {
+	of := map[string]string{fleetID(0): "cond-b", fleetID(3): "cond-b", fleetID(5): "cond-b", fleetID(1): "cond-c", fleetID(7): "cond-c"}
+	here := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	w := newWorld(t, func(c *httpapi.Config) {
-		c.Confirmed = func(string) time.Time { return time.Time{} }
+		c.Members = shared{c.Members, of}
+		c.Confirmed = func(uuid string) time.Time {
+			if uuid == fleetID(2) {
+				return here
+			}
+			return time.Time{}
+		}
 	})
 	w.fleet()
 	const header = wire.HeaderExtensions + ": 1"
 	at := time.Date(2026, 11, 21, 10, 20, 30, 4000, time.UTC)
-	var fail error
-	w.owner.before = func(_ string, m node.Msg) (any, error, bool) {
-		if _, ok := m.(node.GetConfirmed); !ok {
+	away := "" // conductor
+	w.owner.before = func(first string, m node.Msg) (any, error, bool) {
+		q, ok := m.(node.GetConfirmed)
+		if !ok {
 			return nil, nil, false
 		}
-		return node.Confirmed{At: at}, fail, true
+		if of[first] == away {
+			return nil, &node.Error{Op: "GetConfirmed", Kind: node.Unavailable, Text: "away"}, true
+		}
+		told := node.Confirmed{At: at, All: map[string]time.Time{fleetID(2): at, fleetID(4): at}} // of which the latter are not its own
+		for _, uuid := range q.Nodes {
+			if of[uuid] != of[first] {
+				t.Errorf("%s, which looks after %s, is asked of %s", of[first], first, uuid)
+			}
+			if uuid != fleetID(5) { // not confirmed yet
+				told.All[uuid] = at
+			}
+		}
+		return told, nil, true
 	}
-	w.owner.asked = nil
-	for _, path := range []string{"/v1/nodes/n9", "/v1/nodes/n9?fields=power_confirmed_at,name"} {
-		if a := w.want(200, "GET", path, "", header); a.get("power_confirmed_at") != "2026-11-21T10:20:30.000004+00:00" {
-			t.Errorf("%s: %s", path, a.text)
+	asked := func() (calls, nodes int) {
+		for _, m := range w.owner.asked {
+			calls, nodes = calls+1, nodes+1+len(m.(node.GetConfirmed).Nodes)
+		}
+		w.owner.asked = nil
+		return calls, nodes
+	}
+	want := func(what string, wantCalls, wantNodes int) {
+		t.Helper()
+		if calls, nodes := asked(); calls != wantCalls || nodes != wantNodes {
+			t.Errorf("%s asked of %d nodes in %d calls, wanted %d in %d", what, nodes, calls, wantNodes, wantCalls)
 		}
 	}
-	if want := []node.Msg{node.GetConfirmed{}, node.GetConfirmed{}}; !reflect.DeepEqual(w.owner.asked, want) {
-		t.Errorf("two answers asked %v", w.owner.asked)
+	asked()
+	const told, told2 = "2026-11-21T10:20:30.000004+00:00", "2026-11-21T10:00:00+00:00"
+	for _, path := range []string{"/v1/nodes/" + fleetID(3), "/v1/nodes/" + fleetID(3) + "?fields=power_confirmed_at,name"} {
+		if a := w.want(200, "GET", path, "", header); a.get("power_confirmed_at") != told {
+			t.Errorf("%s: %s", path, a.text)
+		}
+		want(path, 1, 1)
 	}
-	w.owner.asked = nil
+
 	w.want(200, "GET", "/v1/nodes/n9", "")
-	w.want(200, "GET", "/v1/nodes/n9?fields=name", "", header)
-	if a := w.want(200, "GET", "/v1/nodes/detail", "", header); !strings.Contains(a.text, `"power_confirmed_at":null`) {
-		t.Errorf("a list knows what is not known here: %.200s", a.text)
+	w.want(200, "GET", "/v1/nodes/"+fleetID(3)+"?fields=name", "", header)
+	w.want(200, "GET", "/v1/nodes", "", header)
+	w.want(200, "GET", "/v1/nodes/detail", "")
+	w.want(200, "GET", "/v1/nodes/"+fleetID(2), "", header)
+	w.want(200, "GET", "/v1/nodes/"+fleetID(4), "", header) // ours, and not confirmed yet
+	want("who does not want to know, or knows", 0, 0)
+
+	list := func(path string) string {
+		a := w.want(200, "GET", path, "", header)
+		var out []string
+		for _, x := range a.get("nodes").([]any) {
+			n := x.(map[string]any)
+			switch n["power_confirmed_at"] {
+			case told:
+				out = append(out, n["uuid"].(string)[35:])
+			case told2:
+				out = append(out, "here")
+			case nil:
+			default:
+				t.Errorf("%s: %v", path, n["power_confirmed_at"])
+			}
+		}
+		return strings.Join(out, " ")
 	}
-	if len(w.owner.asked) != 0 {
-		t.Errorf("lists, and who did not want to know, asked %v", w.owner.asked)
+	for _, c := range []struct {
+		path, away, told string
+		calls, nodes     int
+	}{
+		{"/v1/nodes/detail", "", "0 1 here 3 7", 2, 5},
+		{"/v1/nodes/detail", "cond-b", "1 here 7", 2, 5},
+		{"/v1/nodes?fields=uuid,power_confirmed_at", "cond-c", "0 here 3", 2, 5},
+		{"/v1/nodes?fields=uuid,power_confirmed_at&limit=3", "", "0 1 here", 2, 2},
+		{"/v1/nodes?fields=uuid,power_confirmed_at&limit=3&marker=" + fleetID(2), "", "3", 1, 2},
+	} {
+		away = c.away
+		if got := list(c.path); got != c.told {
+			t.Errorf("%s tells of %s, wanted %s", c.path, got, c.told)
+		}
+		want(c.path, c.calls, c.nodes)
 	}
-	fail = &node.Error{Op: "GetConfirmed", Kind: node.Unavailable, Text: "away"}
-	if a := w.want(200, "GET", "/v1/nodes/n9", "", header); !strings.Contains(a.text, `"power_confirmed_at":null`) {
+	away = "cond-b"
+	if a := w.want(200, "GET", "/v1/nodes/"+fleetID(3), "", header); !strings.Contains(a.text, `"power_confirmed_at":null`) {
 		t.Errorf("an owner that is away: %s", a.text)
 	}
 }

@@ -150,7 +150,7 @@ func (r *request) nodeFilters() ([]func(*node.Node) bool, error) {
 // nodeListing is the list of nodes before its filters are known.
 func (r *request) nodeListing() listing[node.Node] {
 	return listing[node.Node]{
-		table: wire.Nodes, envelope: "nodes", since: 8, changing: true, walk: r.s.cfg.Reader.Nodes, more: r.extensions,
+		table: wire.Nodes, envelope: "nodes", since: 8, changing: true, walk: r.s.cfg.Reader.Nodes, more: r.extensions, ask: (*request).askConfirmed,
 		older: func(a, b *node.Node) int { return byCreation(a.Created, a.UUID, b.Created, b.UUID) },
 		id:    func(n *node.Node) string { return n.UUID },
 		find: func(marker string) (*node.Node, error) {

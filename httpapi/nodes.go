@@ -106,7 +106,7 @@ func (r *request) showFields(names []string) error {
 	if err != nil {
 		return err
 	}
-	r.askConfirmed(n, fields)
+	r.askConfirmed([]*node.Node{n}, fields)
 	r.showNode(http.StatusOK, n, fields)
 	return nil
 }

@@ -42,6 +42,8 @@ type listing[T any] struct {
 	keep []func(*T) bool
 	// more takes the fields beyond Ironic's out of the names that a request gives (nil = none); nil = there are none.
 	more func(names []string) ([]*wire.Field[T], []string)
+	// ask learns from others what they know of the items of a page, if the fields want it; nil = nothing.
+	ask func(r *request, items []*T, fields []*wire.Field[T])
 	// show changes an item for the short view; nil = as it is.
 	show func(*T) *T
 }
@@ -158,6 +160,9 @@ func (l *listing[T]) answer(r *request) error {
 		return err
 	}
 	items := l.collect(&p)
+	if l.ask != nil {
+		l.ask(r, items, p.fields)
+	}
 	b := append(append(append(r.buffer(), `{"`...), l.envelope...), `":[`...)
 	for i, x := range items {
 		if i == 1 { // one growth instead of many: the others are about as long as the first

@@ -50,9 +50,15 @@ type (
 
 	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed. It asks no BMC; with
 	// Hint that conductor reads the node's power soon, because the BMC has said that something happened. Reply: Confirmed.
-	GetConfirmed struct{ Hint bool }
+	GetConfirmed struct {
+		Hint  bool
+		Nodes []string `json:",omitempty"` // UUIDs of nodes of the same conductor that it is to tell of, too
+	}
 	// Confirmed is the reply to GetConfirmed.
-	Confirmed struct{ At time.Time } // zero = not yet since that conductor looks after it
+	Confirmed struct {
+		At  time.Time            // zero = not yet since that conductor looks after it
+		All map[string]time.Time `json:",omitempty"` // of Nodes, those whose power was confirmed; nil from an older conductor
+	}
 )
 
 // MsgName names the message.
