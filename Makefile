@@ -24,7 +24,7 @@ test: deps ## unit and story tests with -race, process tests against a normal bi
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
 	$(GO) test -race -timeout 15m $(UNIT)
-	FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m ./test
+	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=2m $(GO) test -timeout 10m ./test
 	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 check: ## before every commit

@@ -65,7 +65,9 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 func TestItServesAndEnds(t *testing.T) {
-	c := start(t, settings(t))
+	cfg := settings(t)
+	cfg.PETListen = "127.0.0.1:0"
+	c := start(t, cfg)
 	if code, body := get(t, c.APIURL()+"/readyz"); code != 200 {
 		t.Errorf("readyz %d %s", code, body)
 	}
@@ -86,6 +88,11 @@ func TestItServesAndEnds(t *testing.T) {
 	}
 	stop(t, c)
 	stop(t, c) // twice is once
+	if at, err := net.ListenPacket("udp", c.TrapsAt()); err != nil {
+		t.Errorf("an ended conductor still listens for traps: %v", err)
+	} else {
+		_ = at.Close()
+	}
 	if c.Ready() == nil {
 		t.Error("an ended conductor calls itself ready")
 	}

@@ -282,9 +282,24 @@ func TestARoundThatTakesTooLong(t *testing.T) {
 	if due := r.c.sensors.due(); len(due) != 3 || due[0].UUID != m2.ID {
 		t.Errorf("the oldest does not come first of %d", len(due))
 	}
-	r.c.sensors.round(t.Context())
+	for i := range 3 {
+		r.bmcs.BMC(i).SetLatency(5 * time.Millisecond)
+	}
+	ended, most := make(chan struct{}), 0
+	go func() { r.c.sensors.round(t.Context()); close(ended) }()
+	for more := true; more; {
+		select {
+		case <-ended:
+			more = false
+		case <-time.After(time.Millisecond):
+			most = max(most, r.c.engine.Stats().InFlight)
+		}
+	}
 	if n := r.c.sensors.read.Load(); n != 3 {
 		t.Errorf("%d nodes were read without NATS: wanted 3", n)
+	}
+	if most > 1 {
+		t.Errorf("%d machines were asked at once: wanted one, by one worker", most)
 	}
 }
 
