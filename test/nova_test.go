@@ -139,7 +139,7 @@ func (o *openStack) tags(i int) (out []string) {
 func (o *openStack) flags(more ...string) []string {
 	return append([]string{
 		"--nova-auth-url", o.web.URL, "--nova-username", "ironic", "--nova-password", "geheim", "--nova-project-name", "service",
-		"--nova-timeout", "500ms",
+		"--nova-timeout", "20s",
 	}, more...)
 }
 
@@ -299,7 +299,7 @@ func TestNovaIsToldTheNewest(t *testing.T) {
 // is dropped, counted and logged, and what happens later it hears (N3).
 func TestDeadNovaHarmsNothing(t *testing.T) {
 	o := newOpenStack(t)
-	s := newSite(t, o.flags()...)
+	s := newSite(t, o.flags("--nova-timeout", "2s")...)
 	c := newConsumer(t, "nats://"+s.nats)
 	s.server(0)
 	told := 2

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // enroll makes a manageable ipmi node on a BMC of the farm.
@@ -140,26 +142,43 @@ func TestSIGTERMIsGraceful(t *testing.T) {
 		s.enroll(fmt.Sprintf("n%d", i), f.driverInfo(i))
 	}
 	until(t, "sessions", func() bool { return f.get(0)["sessions"].(float64) == 1 && f.get(2)["sessions"].(float64) == 1 })
-	s.p.signal(syscall.SIGTERM)
-	until(t, "readyz red while requests are served", func() bool {
-		r, err := http.Get(s.api + "/readyz")
-		if err != nil {
-			t.Fatalf("the API was gone before readyz turned red: %v", err)
+	for try := 1; !s.graceful(); try++ { // a busy machine may not let us run in the second that requests are still served
+		if try == 3 {
+			t.Fatal("three times the API was gone before readyz turned red and a request was served")
 		}
-		defer r.Body.Close()
-		return r.StatusCode == http.StatusServiceUnavailable
-	})
-	if code, _ := s.call("GET", "/v1/nodes", nil); code != http.StatusOK {
-		t.Errorf("a request within the grace got %d", code)
-	}
-	if code := s.p.exit(); code != 0 {
-		t.Errorf("exit code %d, wanted 0", code)
+		s.start()
+		until(t, "sessions again", func() bool { return f.get(0)["sessions"].(float64) >= 1 && f.get(2)["sessions"].(float64) >= 1 })
 	}
 	for i := range 3 {
 		if n := f.get(i)["sessions"].(float64); n != 0 {
 			t.Errorf("BMC %d keeps %v sessions", i, n)
 		}
 	}
+}
+
+// graceful ends the conductor by SIGTERM and reports whether requests were still served after readyz had turned red.
+func (s *site) graceful() (served bool) {
+	s.t.Helper()
+	s.p.signal(syscall.SIGTERM)
+	for {
+		r, err := http.Get(s.api + "/readyz")
+		if err != nil {
+			break
+		}
+		_ = r.Body.Close()
+		if r.StatusCode == http.StatusServiceUnavailable {
+			code, _, err := s.try("GET", "/v1/nodes", nil)
+			if served = err == nil; served && code != http.StatusOK {
+				s.t.Errorf("a request within the grace got %d", code)
+			}
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if code := s.p.exit(); code != 0 {
+		s.t.Errorf("exit code %d, wanted 0", code)
+	}
+	return served
 }
 
 func TestDataFolderInUseNamesTheProcess(t *testing.T) {
@@ -196,13 +215,17 @@ func TestDeadNATSStopsNothing(t *testing.T) { // N2
 
 func TestDemoEndsByItself(t *testing.T) {
 	t.Parallel()
-	p := run(t, "demo", "--for", "6s", "--bmcs", "20", "--api-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
-	if code := p.exit(); code != 0 {
-		t.Fatalf("exit code %d:\n%s", code, p.out)
-	}
-	for _, want := range []string{"http://", "nats://", "available"} {
-		if !strings.Contains(p.out.String(), want) {
-			t.Errorf("the demo never says %q:\n%s", want, p.out)
+	for _, span := range []string{"6s", "40s"} { // on a busy machine the nodes may take longer than the first
+		p := run(t, "demo", "--for", span, "--bmcs", "20", "--api-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0")
+		if code := p.exit(); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, p.out)
+		}
+		missing := slices.DeleteFunc([]string{"http://", "nats://", "available"}, func(want string) bool { return strings.Contains(p.out.String(), want) })
+		if len(missing) == 0 {
+			return
+		}
+		if span == "40s" {
+			t.Errorf("the demo never says %q:\n%s", missing, p.out)
 		}
 	}
 }
