@@ -43,8 +43,8 @@ func TestSilentBMCsAreProbed(t *testing.T) {
 	s := p.poll()
 	answer := b.capable()
 	wrong := append([]byte(nil), answer...)
-	wrong[probeHeader+4] ^= 4 // another rqSeq
-	wrong[len(wrong)-1] -= 4  // the checksum is right
+	wrong[probeHeader+4] ^= 4 // another rqSeq, and a right checksum
+	wrong[len(wrong)-1] = checksum(wrong[probeHeader+3 : len(wrong)-1])
 	p.deliver(wrong)
 	if p.r.stage != probing {
 		t.Fatal("a wrong answer ended the probe")
