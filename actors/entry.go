@@ -4,6 +4,7 @@
 package actors
 
 import (
+	"errors"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -183,7 +184,7 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		e.missed.Add(1)
 		e.eager.Store(0)
 		e.s.soon(e)
-		if net := e.subnet.Load(); net != nil && net.answered(e, false) {
+		if net := e.subnet.Load(); net != nil && net.answered(e, refusal(err)) {
 			stats.frozen.Add(1)
 			return
 		}
@@ -224,6 +225,12 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 			e.send(&outcome{msg: node.RecoverySample{Rev: asked, State: hw}, sample: true})
 		}
 	}
+}
+
+// refusal reports whether a BMC has refused the login: an answer, which the network has brought.
+func refusal(err error) bool {
+	var b *bmc.Error
+	return errors.As(err, &b) && b.Auth
 }
 
 // landed counts an answer and wakes a Round that has waited for this one.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"ferrite/bmc"
 	"ferrite/node"
 )
 
@@ -150,6 +151,25 @@ func TestAFewFailuresAreTheMachines(t *testing.T) {
 	for i, id := range ids {
 		if n, _ := w.store.Node(id); n.Maintenance != (i < 9) {
 			t.Errorf("node %d: maintenance %v after %d failures", i, n.Maintenance, n.SyncFails)
+		}
+	}
+	if s := w.f.Stats(); s.SubnetsDown != 0 || len(w.subnetEvents()) != 0 {
+		t.Errorf("%d subnets down, events %v", s.SubnetsDown, w.subnetEvents())
+	}
+}
+
+// A rack whose BMCs refuse the login has a network: these are the nodes' own failures.
+func TestRefusedLoginsAreNoFailureOfASubnet(t *testing.T) {
+	w, ids, ms := rackOf(t, 30)
+	for _, m := range ms {
+		m.set(func() {
+			m.readErr = &bmc.Error{Command: "power status", Auth: true, Err: errors.New("the BMC refused the login")}
+		})
+	}
+	w.rounds(6, ids)
+	for i, id := range ids {
+		if n, _ := w.store.Node(id); !n.Maintenance || !strings.Contains(n.LastError, "refused the login") {
+			t.Errorf("node %d: maintenance %v after %d failures: %s", i, n.Maintenance, n.SyncFails, n.LastError)
 		}
 	}
 	if s := w.f.Stats(); s.SubnetsDown != 0 || len(w.subnetEvents()) != 0 {
