@@ -278,9 +278,9 @@ func (s *Raft) startRaft(snaps raft.SnapshotStore, c *raft.Config) error {
 	} else {
 		s.port = newPort(s)
 		s.network = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: layer{s.port}, MaxPool: 3, Timeout: 5 * time.Second, Logger: c.Logger,
+			Stream: layer{s.port}, MaxPool: 3, Timeout: rpcTime, Logger: c.Logger,
 		})
-		trans = s.network
+		trans = &transport{s.network, s.port.ending, 4 * rpcTime}
 	}
 	last, err := s.logs.LastIndex()
 	if err != nil {
