@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -29,6 +30,7 @@ import (
 // htpasswd knows the users of a file of "user:$2y$..." lines, bcrypt only. The file is read again when it changes.
 type htpasswd struct {
 	file   string
+	log    *slog.Logger
 	slots  chan struct{} // bounds bcrypt runs: each takes tens of milliseconds of a core
 	secret [32]byte      // of the cache's keys
 	guess  *backoff
@@ -38,6 +40,7 @@ type htpasswd struct {
 	size  int64
 	users map[string][]byte
 	cost  int                   // highest of the users' hashes
+	shut  bool                  // nobody can sign in, and that has been told
 	good  map[[32]byte]struct{} // sign-ins that were right
 }
 
@@ -51,8 +54,8 @@ func nobody(cost int) []byte {
 	return fmt.Appendf(nil, "$2a$%02d$%s", cost, strings.Repeat(".", saltAndHash))
 }
 
-func newHtpasswd(file string) *htpasswd {
-	h := &htpasswd{file: file, guess: newBackoff(), slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
+func newHtpasswd(file string, log *slog.Logger) *htpasswd {
+	h := &htpasswd{file: file, log: log, guess: newBackoff(), slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
 	_, _ = rand.Read(h.secret[:]) // never fails (crypto/rand)
 	return h
 }
@@ -71,24 +74,40 @@ func (h *htpasswd) usable() error {
 	return nil
 }
 
-// loadLocked reads the file again if it changed; a file that cannot be read lets nobody in.
+// loadLocked reads the file again if it changed; a file that cannot be read lets nobody in. Changes are logged once each.
 func (h *htpasswd) loadLocked() {
 	info, err := os.Stat(h.file)
 	if err != nil {
-		h.users, h.good, h.stamp = nil, nil, time.Time{}
+		h.close(err)
 		return
 	}
 	if h.users != nil && info.ModTime().Equal(h.stamp) && info.Size() == h.size {
 		return
 	}
-	h.users, h.good = map[string][]byte{}, map[[32]byte]struct{}{}
-	h.stamp, h.size = info.ModTime(), info.Size()
 	data, err := os.ReadFile(h.file)
 	if err != nil {
-		h.users = nil
+		h.close(err)
 		return
 	}
+	began := h.users == nil && !h.shut // the first reading: who starts the conductor looks at it
+	h.stamp, h.size, h.good, h.shut = info.ModTime(), info.Size(), map[[32]byte]struct{}{}, false
 	h.users, h.cost = readUsers(data)
+	switch {
+	case began:
+	case len(h.users) == 0:
+		h.log.Warn("htpasswd_file has no user: nobody can sign in", "file", h.file)
+	default:
+		h.log.Info("users are read again", "file", h.file, "users", len(h.users))
+	}
+}
+
+// close lets nobody in while the file cannot be read.
+func (h *htpasswd) close(err error) {
+	h.users, h.good, h.stamp = nil, nil, time.Time{}
+	if !h.shut {
+		h.shut = true
+		h.log.Warn("htpasswd_file cannot be read: nobody can sign in", "error", err)
+	}
 }
 
 // maxCost is what "htpasswd -B" offers at most: five seconds a sign-in. Beyond it one password would take a core for hours.

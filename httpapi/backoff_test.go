@@ -6,6 +6,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -84,7 +85,7 @@ func TestAGuesserIsRefusedUnread(t *testing.T) {
 	if err := os.WriteFile(file, []byte("u:"+string(hash)+"\nv:"+string(hash)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := newHtpasswd(file)
+	h := newHtpasswd(file, slog.New(slog.DiscardHandler))
 	a := netip.MustParseAddr("192.0.2.1")
 	if ok, _ := h.from(a, "u", "right"); !ok {
 		t.Fatal("the right password was refused")
@@ -107,7 +108,7 @@ func TestAGuesserIsRefusedUnread(t *testing.T) {
 
 // TestParallelGuesses: many connections guess no faster than one, and requests of one client that begin at once are let in.
 func TestParallelGuesses(t *testing.T) {
-	h := newHtpasswd(usersFile(t, bcrypt.MinCost))
+	h := newHtpasswd(usersFile(t, bcrypt.MinCost), slog.New(slog.DiscardHandler))
 	still := time.Now()
 	h.guess.now = func() time.Time { return still }
 	const clients = 100
@@ -144,7 +145,7 @@ func TestParallelGuesses(t *testing.T) {
 // TestUnknownUsersTakeAsLong: what an unknown user is compared with costs as much as the hashes of the file.
 func TestUnknownUsersTakeAsLong(t *testing.T) {
 	for _, cost := range []int{bcrypt.MinCost, 5, 7} {
-		h := newHtpasswd(usersFile(t, cost))
+		h := newHtpasswd(usersFile(t, cost), slog.New(slog.DiscardHandler))
 		known, _, _ := h.remembered("u", "wrong")
 		unknown, is, _ := h.remembered("nobody", "wrong")
 		want, err := bcrypt.Cost(known)

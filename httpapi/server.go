@@ -66,7 +66,7 @@ func New(cfg Config) (*Server, error) {
 	s.take(s.cfg.Limits, s.cfg.MaxLimit)
 	s.requests.New = func() any { return &request{s: s} }
 	if cfg.HtpasswdFile != "" {
-		s.auth = newHtpasswd(cfg.HtpasswdFile)
+		s.auth = newHtpasswd(cfg.HtpasswdFile, cfg.Logger)
 		if err := s.auth.usable(); err != nil {
 			return nil, err
 		}

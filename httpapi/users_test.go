@@ -4,6 +4,9 @@
 package httpapi
 
 import (
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,6 +22,46 @@ func TestReadUsers(t *testing.T) {
 	if len(users) != 3 || string(users["ada"]) != someHash || users["bob"] == nil || users["zoe"] == nil || cost != 12 {
 		t.Errorf("%d users at cost %d: %q", len(users), cost, users)
 	}
+}
+
+// What the file's changes do to those who sign in is logged, once each.
+func TestUsersFileChangesAreLogged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	h := newHtpasswd(file, slog.New(slog.NewTextHandler(&out, nil)))
+	read := func(what, want string, users int) {
+		t.Helper()
+		out.Reset()
+		h.mu.Lock()
+		for range 3 {
+			h.loadLocked()
+		}
+		n := len(h.users)
+		h.mu.Unlock()
+		if got := out.String(); n != users || strings.Count(got, "\n") != min(len(want), 1) || !strings.Contains(got, want) {
+			t.Errorf("%s: %d users, wanted %d, and the log says %q, wanted %q once", what, n, users, got, want)
+		}
+	}
+	write("ada:" + someHash + "\n")
+	read("the start", "", 1)
+	write("ada:" + someHash + "\nbob:" + someHash + "\n")
+	read("one more", "users=2", 2)
+	write("ada:$apr1$x$y\n")
+	read("no user of bcrypt", "nobody can sign in", 0)
+	write("ada:" + someHash + "\n")
+	read("again", "users=1", 1)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	read("no file", "nobody can sign in", 0)
+	write("ada:" + someHash + "\n")
+	read("it is back", "users=1", 1)
 }
 
 // FuzzUsers: whatever stands in the file, each user has a hash that bcrypt takes and that is quick enough, and a good line

@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/pem"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,4 +53,15 @@ func TestEveryCommandAsksTheSameAPI(t *testing.T) {
 			t.Errorf("ferrite %s: asked %s as %q with password %q", line, r.URL.Path, user, password)
 		}
 	}
+}
+
+// Who has not named the certificate's authority is told how.
+func TestUnknownAuthorityIsExplained(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	t.Setenv("FERRITE_API", s.URL)
+	t.Setenv("FERRITE_API_CA", "")
+	wantLine(t, "node list", 1, "name the authority's PEM file by --ca-file or FERRITE_API_CA")
 }

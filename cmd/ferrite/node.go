@@ -175,6 +175,8 @@ func explain(err error, a *apiFlags) error {
 		return fmt.Errorf("%w: sign in with --user and --password-file, or FERRITE_API_USER and FERRITE_API_PASSWORD", err)
 	case status == 404:
 		return fmt.Errorf("%w: \"ferrite node list\" shows what there is", err)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return fmt.Errorf("%w: name the authority's PEM file by --ca-file or FERRITE_API_CA", err)
 	case status == 0 && !errors.Is(err, os.ErrDeadlineExceeded) && strings.Contains(err.Error(), "connect"):
 		return fmt.Errorf("%w: is a conductor running there? --api and FERRITE_API say where it is, now %s", err, withoutPassword(a.url))
 	}
