@@ -23,9 +23,9 @@ deps: ## Debian packages that the tests need
 test: deps ## unit and story tests with -race, process tests against a normal binary, then the nemesis, which wants the machine for itself
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
-	$(GO) test -race -timeout 15m $(UNIT)
-	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=2m $(GO) test -timeout 10m ./test
-	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
+	$(GO) test -race -timeout 25m $(UNIT)
+	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=2m $(GO) test -timeout 25m ./test
+	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 check: ## before every commit
 	@test -z "$$(gofmt -l . | tee /dev/stderr)"
@@ -65,7 +65,7 @@ chaos: build ## conductors killed, paused, upgraded, cut off and robbed of disk 
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test
 
 chaos-short: build ## each of these once, a minute and a half
-	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 10m -count 1 -v -run '^TestClusterNemesis$$' ./test
+	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 tidy:
 	$(GO) mod tidy
