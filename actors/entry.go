@@ -184,6 +184,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		e.missed.Add(1)
 		e.eager.Store(0)
 		e.s.soon(e)
+		if mode == modeSkip { // given back meanwhile, as all are in the end: that says nothing about the network
+			return
+		}
 		if net := e.subnet.Load(); net != nil && net.answered(e, refusal(err)) {
 			stats.frozen.Add(1)
 			return

@@ -381,3 +381,22 @@ func TestNodesThatLeaveGiveTheirBMCBack(t *testing.T) {
 		}
 	}
 }
+
+// A conductor that ends gives up the readings that are under way: no network has failed.
+func TestTheEndIsNoFailureOfASubnet(t *testing.T) {
+	b := sweepOnTable(t, 25, func(i int, n *node.Node) { n.DriverInfo["ipmi_address"] = fmt.Sprintf("192.0.2.%d", i+1) })
+	b.pass(2 * testInterval)
+	for _, m := range b.bmcs {
+		m.dead = true
+		m.e.poll(false)
+	}
+	b.s.close()
+	for _, m := range b.bmcs {
+		for _, sink := range m.sinks {
+			sink.PowerPolled(node.PowerUnknown, errors.New("shutting down"))
+		}
+	}
+	if n := b.fleet.Stats().SubnetsDown; n != 0 {
+		t.Errorf("%d subnets are down in the end", n)
+	}
+}
