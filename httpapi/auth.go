@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -234,7 +233,7 @@ func (s *Server) signIn(r *request) (stop bool) {
 	ok, wait := s.auth.from(remote(r.ctx), user, password)
 	if wait > 0 {
 		s.refused.add(refusedPassword)
-		r.header("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
+		r.askBack(int(wait.Seconds()) + 1)
 		return s.unauthorized(r, http.StatusTooManyRequests, "Too many wrong passwords from this address; wait as long as Retry-After says")
 	}
 	if !ok {

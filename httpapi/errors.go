@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
 	"ferrite/httpapi/wire"
 	"ferrite/node"
@@ -133,7 +132,7 @@ func (r *request) fail(err error) {
 		r.header("Allow", allow)
 	}
 	if code == http.StatusServiceUnavailable {
-		r.header("Retry-After", strconv.Itoa(retryAfter(r.rank(), ahead)))
+		r.askBack(retryAfter(r.rank(), ahead))
 	}
 	if code == http.StatusInternalServerError {
 		r.s.cfg.Logger.Error("request failed", "request_id", r.id, "method", r.method(), "path", r.path(), "err", err)

@@ -3,7 +3,12 @@
 
 package httpapi
 
-import "ferrite/node"
+import (
+	"bytes"
+	"strconv"
+
+	"ferrite/node"
+)
 
 // patience is for how many seconds a request that is refused with 503 shall stay away, by its rank, when nobody waits:
 // who commands a machine comes back first, who reads the whole fleet last.
@@ -26,4 +31,12 @@ func (r *request) rank() node.Rank {
 		return node.RankRecord
 	}
 	return r.route.rank
+}
+
+// askBack tells the client in how many seconds to ask again, if that does not break it: python-ironicclient (5.0, the "baremetal"
+// CLI) fails with a TypeError on an error that has Retry-After, where it would try a 503 again by itself. Ironic never sends one.
+func (r *request) askBack(seconds int) {
+	if !bytes.HasPrefix(r.ctx.Request.Header.UserAgent(), []byte("python-ironicclient")) {
+		r.header("Retry-After", strconv.Itoa(seconds))
+	}
 }

@@ -45,6 +45,10 @@ func TestRetryAfterGoesByRankAndQueue(t *testing.T) {
 			if got := a.Header.Get("Retry-After"); got != want[row.rank] || asked.Rank != row.rank {
 				t.Errorf("%s %s behind %d: Retry-After %q as rank %s, wanted %q as %s", row.method, row.path, queue, got, asked.Rank, want[row.rank], row.rank)
 			}
+			a = w.want(503, row.method, row.path, row.body, "User-Agent: python-ironicclient") // fails on it, and tries again by itself
+			if got := a.Header.Get("Retry-After"); got != "" {
+				t.Errorf("%s %s tells python-ironicclient Retry-After %q", row.method, row.path, got)
+			}
 		}
 	}
 	w.store.SetQuorum(false)

@@ -6,6 +6,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -185,5 +186,27 @@ func TestBaremetalCLIOnChassisAndTraits(t *testing.T) {
 	s.cli("chassis", "delete", id)
 	if out, err := s.baremetal("chassis", "show", id); err == nil {
 		t.Errorf("the deleted chassis is still shown: %s", out)
+	}
+}
+
+// TestBaremetalTriesA503Again: the real CLI fails on an error with Retry-After before it can try again; so it gets none.
+func TestBaremetalTriesA503Again(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "--api-max-held-mb", "1")
+	args := []string{"--max-retries", "1", "--retry-interval", "1", "node", "create", "--driver", "fake-hardware"}
+	for i := range 6 { // more than one address may have held
+		args = append(args, "--extra", fmt.Sprintf("x%d=%s", i, strings.Repeat("x", 100_000)))
+	}
+	out, err := s.baremetal(args...)
+	if err == nil || !strings.Contains(out, "Attempt 2 of 2") || !strings.Contains(out, "(HTTP 503)") {
+		t.Errorf("baremetal on a 503: %v\n%s", err, out)
+	}
+	r, err := http.Post(s.api+"/v1/nodes", "application/json", strings.NewReader(`{"driver":"fake-hardware","description":"`+strings.Repeat("x", 600_000)+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+		t.Errorf("others get %s with Retry-After %q", r.Status, r.Header.Get("Retry-After"))
 	}
 }
