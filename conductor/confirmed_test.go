@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +79,16 @@ func TestAnyConductorKnowsWhenPowerWasConfirmed(t *testing.T) {
 			}
 		}
 		return true
+	})
+	until(t, "each age is in one conductor's histogram", func() bool {
+		sum := 0
+		for _, c := range cs {
+			_, text := get(t, c.APIURL()+"/metrics")
+			_, count, _ := strings.Cut(text, "\nconductor_power_age_seconds_count ")
+			n, _ := strconv.Atoi(strings.TrimSpace(strings.SplitN(count, "\n", 2)[0]))
+			sum += n
+		}
+		return sum == nodes
 	})
 	until(t, "each node has one conductor", func() bool { return owned(cs...) == nodes })
 }

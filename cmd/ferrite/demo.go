@@ -209,6 +209,7 @@ func (d *demo) startConductor(ctx context.Context) error {
 	cfg.Logger = slog.New(newConsole(d.screen, slog.LevelWarn, d.colour))
 	cfg.Policy.ForcePower = d.o.force
 	cfg.SyncInterval, cfg.NotificationLevel = d.o.sync, "info"
+	cfg.IPMI.SubnetRate = 0                        // hundreds of simulated BMCs to a /24, each read every few seconds: nobody is to be spared
 	cfg.ServeOn, cfg.DrainTimeout = 0, time.Second // Ctrl-C ends all within 2 s
 	var api net.Listener
 	address, err := d.free("the API", "api-listen", d.o.api, func(address string) (err error) {

@@ -88,7 +88,7 @@ func (d *demo) startCluster(ctx context.Context) error {
 			"--gossip-listen", inner[4*i], "--raft-listen", inner[4*i+1], "--remote-listen", inner[4*i+2], "--nats-routes-listen", inner[4*i+3],
 			"--join", strings.Join(gossip, ","), "--bootstrap-expect", strconv.Itoa(d.o.conductors), "--api-listen", m.api, "--nats-listen", m.nats,
 			"--notification-level", "info", "--sync-power-state-interval", d.o.sync.String(), fmt.Sprintf("--force-power-state-during-sync=%t", d.o.force),
-			"--log-format", "json",
+			"--log-format", "json", "--ipmi-subnet-rate", "0",
 		}
 		c.members = append(c.members, m)
 	}
