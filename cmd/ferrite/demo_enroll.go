@@ -5,7 +5,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,6 +79,9 @@ func (d *demo) enrollOne(ctx context.Context, api *client.Client, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, enrollWait)
 	defer cancel()
 	n, err := api.CreateNode(ctx, client.NewNode{Driver: "ipmi", Name: demoName(i), DriverInfo: d.driverInfo(i), ResourceClass: "demo"})
+	if doneBefore(err) { // nobody else makes nodes here
+		n, err = api.GetNode(ctx, demoName(i))
+	}
 	if err != nil {
 		return err
 	}
@@ -85,7 +90,10 @@ func (d *demo) enrollOne(ctx context.Context, api *client.Client, i int) error {
 		to   node.State
 	}{{"manage", node.Manageable}, {"provide", node.Available}} {
 		if err := api.SetProvision(ctx, n.UUID, move.verb); err != nil {
-			return err
+			now, lookErr := api.GetNode(ctx, n.UUID)
+			if !doneBefore(err) || lookErr != nil || now.ProvisionState != move.to && now.TargetProvisionState != move.to {
+				return err
+			}
 		}
 		if _, err := api.WaitProvision(ctx, n.UUID, move.to); err != nil {
 			return err
@@ -95,6 +103,13 @@ func (d *demo) enrollOne(ctx context.Context, api *client.Client, i int) error {
 		return nil
 	}
 	return api.SetPower(ctx, n.UUID, node.PowerOn, 0) // settle waits for all of them at once: each takes a second
+}
+
+// doneBefore reports whether a refusal may be that of a request which was sent again because its first answer was lost, as when
+// another conductor came to lead the log meanwhile.
+func doneBefore(err error) bool {
+	var e *client.Error
+	return errors.As(err, &e) && (e.Status == http.StatusConflict || e.Status == http.StatusBadRequest)
 }
 
 // settle waits until no power change is under way any more.
