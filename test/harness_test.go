@@ -326,13 +326,16 @@ func (s *site) listen() *heard {
 	return h
 }
 
-// events are the event types heard for a node, in order, without "baremetal.".
+// events are the event types heard for a node, in order, without "baremetal.". What came twice, as it may after a restart, counts
+// once (N2).
 func (h *heard) events(uuid string) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []string
+	seen := map[string]bool{}
 	for _, m := range h.all {
-		if m.Header.Get("Ironic-Node") == uuid {
+		if m.Header.Get("Ironic-Node") == uuid && !seen[m.Header.Get("Ferrite-Rev")] {
+			seen[m.Header.Get("Ferrite-Rev")] = true
 			_, e, _ := strings.Cut(m.Subject, "baremetal.")
 			out = append(out, e)
 		}
