@@ -212,7 +212,7 @@ func TestRestIsRemembered(t *testing.T) {
 // The lock-out personality is never locked, however long it is asked under a name that it does not know. (A wrong password
 // is found before the BMC is told of it.)
 func TestNoLockout(t *testing.T) {
-	cfg := quick()
+	cfg := patient()
 	cfg.AuthBackOff = 20 * time.Millisecond
 	f, e := fleet(t, nil), engine(t, cfg)
 	if err := f.BMC(0).SetFault("lockout"); err != nil {

@@ -4,13 +4,12 @@
 package ipmi
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"ferrite/sim"
 )
 
 // A subnet is a /24 of IPv4 or a /64 of IPv6; its rate is shared by the shards, as its BMCs are.
@@ -73,19 +72,38 @@ func TestWaitsAreSpread(t *testing.T) {
 	}
 }
 
-// An engine that is closed before the BMC has answered the last message of the handshake closes the session all the same.
-func TestCloseWhileASessionOpens(t *testing.T) {
-	f := fleet(t, func(c *sim.Config) { c.Latency = 150 * time.Millisecond })
-	cfg := quick()
-	cfg.Timeouts = []time.Duration{10 * time.Second}
-	e := engine(t, cfg)
-	h := prepare(t, e, at(f.Addr(0)))
-	h.Poll(make(stateSink, 1))
-	eventually(t, "the BMC opens the session", func() bool { return f.BMC(0).Sessions() == 1 })
-	if err := e.Close(context.Background()); err != nil {
-		t.Fatal(err)
+// A shard that leaves before the BMC has answered the last message of the handshake closes the session all the same.
+func TestLeavingWhileASessionOpens(t *testing.T) {
+	b, h := onTable(t, nil), newHostile(nil)
+	p := b.peer(1)
+	b.sh.forget(p.r)
+	p.poll()
+	answers := func() (left []datagram) {
+		sent := b.wire.sent
+		b.wire.sent = nil
+		for _, d := range sent {
+			for _, f := range h.take(d.data) {
+				b.sh.packet(bytes.Clone(f.data), p.r.addr)
+			}
+		}
+		return b.wire.sent
 	}
-	eventually(t, "the session is closed", func() bool { return f.BMC(0).Sessions() == 0 })
+	for range 2 { // Open Session, RAKP 1
+		answers()
+	}
+	if p.r.hs == nil || p.r.hs.phase != phaseRAKP4 {
+		t.Fatal("the handshake is not at its last message")
+	}
+	b.sh.leave()
+	left := answers()
+	if len(left) != 1 {
+		t.Fatalf("%d packets followed: wanted one", len(left))
+	}
+	head, _ := parse(left[0].data)
+	m, why := h.s.open(bytes.Clone(left[0].data), head)
+	if why != accepted || m[5] != cmdCloseSession {
+		t.Errorf("%x followed (%s): wanted Close Session", m, why)
+	}
 }
 
 // Closing an engine is an orderly end: the account of starts says so.
