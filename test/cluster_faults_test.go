@@ -86,7 +86,7 @@ func (w *crew) acked() (n int64) {
 func (w *crew) more(n int64) {
 	w.e.t.Helper()
 	enough := w.acked() + n
-	until(w.e.t, fmt.Sprintf("%d more changes", n), func() bool { return w.acked() >= enough })
+	untilLong(w.e.t, fmt.Sprintf("%d more changes", n), func() bool { return w.acked() >= enough })
 }
 
 // kept looks at every conductor for what was acknowledged: none may have less, or what nobody asked for (R1).

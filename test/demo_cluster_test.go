@@ -23,7 +23,7 @@ func TestDemoOfSeveralConductors(t *testing.T) {
 			p := runAs(t, binary, []string{"TMPDIR=" + dir, "FERRITE_API_LISTEN=0.0.0.0:1"}, "demo", "--conductors", "3", "--bmcs", "4", "--for", "10m",
 				"--api-listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--sim-listen", "0.0.0.0:0", "--sim-control", "127.0.0.1:0")
 			var pids []int
-			until(t, "the demo is ready", func() bool {
+			untilLong(t, "the demo is ready", func() bool { // it waits 2 minutes itself
 				pids = nil
 				for _, m := range regexp.MustCompile(`(?m)^  c[123] .*  process (\d+)$`).FindAllStringSubmatch(p.out.String(), -1) {
 					pid, err := strconv.Atoi(m[1])
