@@ -120,7 +120,7 @@ func (m *members) OwnerOf(n *node.Node) string {
 func (m *members) Self() string { return m.self.Hostname }
 
 // register writes this conductor's public facts into the log.
-func register(ctx context.Context, s persistence.Store, place *placement, self member) (*members, error) {
+func register(ctx context.Context, s persistence.Store, self member) error {
 	key := persistence.Key{Kind: persistence.KindConductor, ID: self.Hostname}
 	cond := persistence.Cond{Key: key}
 	if r, ok := s.Get(key); ok {
@@ -132,10 +132,10 @@ func register(ctx context.Context, s persistence.Store, place *placement, self m
 	}
 	b, err := json.Marshal(self)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = s.Commit(ctx, persistence.Tx{If: []persistence.Cond{cond}, Put: []persistence.Put{{Key: key, Value: b}}})
-	return &members{self: self, store: s, place: place}, err
+	return err
 }
 
 // identity is the cluster's id, made when the log begins. Message ids depend on it, so that two clusters which share one

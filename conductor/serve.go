@@ -17,19 +17,14 @@ import (
 
 	"ferrite/httpapi"
 	"ferrite/internal/redact"
+	"ferrite/persistence"
 )
 
 // serve starts the HTTP front on a listener.
 func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
-	now := time.Now().UTC()
-	var who *members
-	if err := again(ctx, func() (err error) {
-		who, err = register(ctx, c.store, c.placement, member{
-			Hostname: c.cfg.Name, Group: c.cfg.Group, Drivers: c.cfg.Policy.HardwareTypes, CreatedAt: now, UpdatedAt: now,
-		})
+	who, err := c.register(ctx)
+	if err != nil {
 		return err
-	}); err != nil {
-		return fmt.Errorf("registering this conductor: %w", err)
 	}
 	file := ""
 	if c.cfg.AuthStrategy == "http_basic" {
@@ -58,6 +53,31 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 	}()
 	c.began("api", api.Shutdown)
 	return nil
+}
+
+// register puts this conductor on the list of conductors. Where the disk has no room for that it serves readers meanwhile (R4).
+func (c *Conductor) register(ctx context.Context) (*members, error) {
+	now := time.Now().UTC()
+	self := member{Hostname: c.cfg.Name, Group: c.cfg.Group, Drivers: c.cfg.Policy.HardwareTypes, CreatedAt: now, UpdatedAt: now}
+	put := func(ctx context.Context) error {
+		return again(ctx, func() error { return register(ctx, c.store, self) })
+	}
+	switch err := put(ctx); {
+	case errors.Is(err, persistence.ErrDiskLow):
+		c.log.Error("the disk is nearly full: this conductor answers readers and changes nothing until there is room", "dir", c.cfg.DataDir)
+		later, stop := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for err := err; err != nil && later.Err() == nil; err = put(later) {
+				wait(later, time.Second)
+			}
+		}()
+		c.began("registration", func(context.Context) error { stop(); <-done; return nil })
+	case err != nil:
+		return nil, fmt.Errorf("registering this conductor: %w", err)
+	}
+	return &members{self: self, store: c.store, place: c.placement}, nil
 }
 
 // profile serves pprof on a loopback port when asked to.

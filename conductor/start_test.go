@@ -19,18 +19,12 @@ import (
 func TestAStartBearsElections(t *testing.T) {
 	self := member{Hostname: "c1", CreatedAt: time.Unix(1, 0)}
 	writes := map[string]func(ctx context.Context, s persistence.Store) error{
-		"the cluster's id": func(ctx context.Context, s persistence.Store) error { _, err := identity(ctx, s); return err },
-		"the settings":     func(ctx context.Context, s persistence.Store) error { return (&Conductor{store: s}).agree(ctx) },
-		"a cursor":         func(ctx context.Context, s persistence.Store) error { return enter(ctx, s, natsCursor, 0) },
-		"a cursor's end":   func(ctx context.Context, s persistence.Store) error { return leave(ctx, s, novaCursor) },
-		"itself": func(ctx context.Context, s persistence.Store) error {
-			_, err := register(ctx, s, nil, self)
-			return err
-		},
-		"itself once more": func(ctx context.Context, s persistence.Store) error {
-			_, err := register(ctx, s, nil, self)
-			return err
-		},
+		"the cluster's id":  func(ctx context.Context, s persistence.Store) error { _, err := identity(ctx, s); return err },
+		"the settings":      func(ctx context.Context, s persistence.Store) error { return (&Conductor{store: s}).agree(ctx) },
+		"a cursor":          func(ctx context.Context, s persistence.Store) error { return enter(ctx, s, natsCursor, 0) },
+		"a cursor's end":    func(ctx context.Context, s persistence.Store) error { return leave(ctx, s, novaCursor) },
+		"itself":            func(ctx context.Context, s persistence.Store) error { return register(ctx, s, self) },
+		"itself once more":  func(ctx context.Context, s persistence.Store) error { return register(ctx, s, self) },
 		"a read of the log": func(ctx context.Context, s persistence.Store) error { _, err := s.ReadIndex(ctx); return err },
 	}
 	faults := []persistence.Fault{

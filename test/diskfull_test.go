@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,6 +102,44 @@ func TestFullDisk(t *testing.T) { // R4
 		t.Fatal(err)
 	}
 	until(t, "changes to be taken again", func() bool { code, _ := s.call("POST", "/v1/nodes", body); return code == http.StatusCreated })
+	s.power("n1", "power off")
+	s.await("n1", power("power off"))
+	if got := fmt.Sprint(f.commands(0)); got != "[power on power off]" {
+		t.Errorf("commands %s", got)
+	}
+}
+
+// TestAStartWithoutRoom kills a conductor whose disk is below the watermark and starts it again: readers are answered, its machines
+// are looked at, changes are refused with the reason, and the next start has room.
+func TestAStartWithoutRoom(t *testing.T) { // R4
+	t.Parallel()
+	f := newFarm(t, 1)
+	s := newSite(t, "--sync-power-state-interval", "1s", "--ipmi-min-command-interval", "0")
+	s.enroll("n1", f.driverInfo(0))
+	s.power("n1", "power on")
+	s.await("n1", power("power on"))
+	s.p.kill()
+	args := s.args
+	s.args = append(slices.Clone(args), "--disk-min-free-mb", "999999999")
+	s.launch()
+	until(t, "a reader to be answered", func() bool {
+		code, doc, err := s.try("GET", "/v1/nodes/n1", nil)
+		return err == nil && code == http.StatusOK && doc["power_state"] == "power on"
+	})
+	if code, doc := s.call("PUT", "/v1/nodes/n1/states/power", map[string]any{"target": "power off"}); code != http.StatusServiceUnavailable || !strings.Contains(fmt.Sprint(doc), "the disk is nearly full") {
+		t.Errorf("power off without room for its intent: %d %v", code, doc)
+	}
+	before := f.get(0)["polls"].(float64)
+	until(t, "power readings to go on", func() bool { return f.get(0)["polls"].(float64) > before+3 })
+	if out := s.p.out.String(); !strings.Contains(out, "answers readers and changes nothing until there is room") {
+		t.Errorf("it said\n%s", out)
+	}
+	s.p.signal(syscall.SIGTERM)
+	if code := s.p.exit(); code != 0 {
+		t.Errorf("SIGTERM ended it with %d:\n%s", code, s.p.out)
+	}
+	s.args = args
+	s.start()
 	s.power("n1", "power off")
 	s.await("n1", power("power off"))
 	if got := fmt.Sprint(f.commands(0)); got != "[power on power off]" {
