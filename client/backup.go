@@ -55,6 +55,20 @@ type KeyStatus struct {
 	Problem  string `json:"problem"`   // why a rotation waits
 	KeyFile  string `json:"key_file"`  // where the conductor keeps its key
 	NextStep string `json:"next_step"` // what the operator has to do
+
+	// Of several conductors:
+	Phase   string      `json:"phase,omitempty"`   // keeping, sealing, sealed, dropping; "" = no rotation is under way
+	NewKey  string      `json:"new_key,omitempty"` // of a rotation that is under way
+	OldKey  string      `json:"old_key,omitempty"` // that may be dropped
+	Members []KeyMember `json:"members,omitempty"`
+}
+
+// KeyMember tells which keys one of several conductors knows.
+type KeyMember struct {
+	Name    string   `json:"name"`
+	Key     string   `json:"key,omitempty"`    // that it seals with
+	Others  []string `json:"others,omitempty"` // that it can open with too
+	Problem string   `json:"problem,omitempty"`
 }
 
 // KeyStatus asks for the state of the key (GET /v1/x/secrets).
@@ -64,12 +78,20 @@ func (c *Client) KeyStatus(ctx context.Context) (KeyStatus, error) {
 	return out, err
 }
 
-// RotateKey begins to seal all secrets with the key in a file on the conductor's machine; "" = with a new one. KeyStatus
-// tells of the end.
-func (c *Client) RotateKey(ctx context.Context, file string) error {
+// RotateKey begins to seal all secrets with the key in a file on the conductor's machine; "" = with a new one. Several
+// conductors take no file but the fingerprint of a key that all know, "" = the only one. KeyStatus tells of the end.
+func (c *Client) RotateKey(ctx context.Context, file, fingerprint string) error {
 	in := map[string]string{}
 	if file != "" {
 		in["key_file"] = file
 	}
+	if fingerprint != "" {
+		in["fingerprint"] = fingerprint
+	}
 	return c.call(ctx, http.MethodPost, "/v1/x/secrets/rotate", in, nil)
+}
+
+// DropKey begins to drop the old key of several conductors, when nothing is sealed with it any more. KeyStatus tells of the end.
+func (c *Client) DropKey(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/x/secrets/drop", nil, nil)
 }

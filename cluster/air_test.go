@@ -80,7 +80,7 @@ func (s *sky) join(name, listen string) (*Membership, error) {
 	s.inc++
 	m, err := Join(Config{
 		Member: Member{Name: name, Incarnation: s.inc*7919 + 1, API: "http://" + name}, Listen: listen, Peers: s.seeds,
-		Profile: s.profile, Key: s.key, Label: s.label, Air: s.air, Logger: slog.New(slog.DiscardHandler),
+		Profile: s.profile, Keys: keysOf(s.key), Label: s.label, Air: s.air, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err == nil {
 		s.t.Cleanup(func() { _ = m.Close() })
@@ -445,7 +445,7 @@ func TestStrangersAreNotSeen(t *testing.T) { // L4
 		join := func(n int, key []byte, label string) *Membership {
 			m, err := Join(Config{
 				Member: Member{Name: fmt.Sprint("c", n), Incarnation: uint64(n)}, Listen: fmt.Sprintf("10.0.0.%d:7946", n), //nolint:gosec // small
-				Peers: []string{"10.0.0.1:7946", "10.0.0.2:7946", "10.0.0.3:7946", "10.0.0.4:7946"}, Key: key, Label: label, Air: air, Logger: slog.New(slog.NewTextHandler(&told, nil)),
+				Peers: []string{"10.0.0.1:7946", "10.0.0.2:7946", "10.0.0.3:7946", "10.0.0.4:7946"}, Keys: keysOf(key), Label: label, Air: air, Logger: slog.New(slog.NewTextHandler(&told, nil)),
 			})
 			if err != nil {
 				t.Fatal(err)

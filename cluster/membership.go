@@ -28,7 +28,7 @@ type Config struct {
 	Advertise string   // address that others reach this one at, when it listens on all; "" = Listen's
 	Peers     []string // host:port of other members; none = it is the first
 	Profile   string   // a name of Profiles; "" = DefaultProfile
-	Key       []byte   // 16, 24 or 32 bytes: gossip is encrypted, members with another key are not heard; nil = in clear
+	Keys      []Key    // gossip is encrypted with the first, and heard with any; members with another key are not heard; none = in clear
 	Label     string   // name of the cluster: members with another one are not heard
 	Air       *Air     // gossip goes through this, in memory, for tests; nil = through sockets
 	Cable     Cable    // what its sockets send through; nil = the network
@@ -49,12 +49,15 @@ type Membership struct {
 	done    chan struct{}
 	wg      sync.WaitGroup
 	once    sync.Once
+	keys    keyring
 
 	mu   sync.Mutex        // guards below; may be taken under memberlist's own lock, never the other way round
 	seen map[string]Member // by name, this one included
 	seq  uint64
 	self Member
 	meta []byte
+
+	refused string // whom the door told of last
 }
 
 // Join starts to gossip. Peers that do not answer now are tried again later.
@@ -75,6 +78,7 @@ func Join(cfg Config) (*Membership, error) {
 	}
 	m := &Membership{cfg: cfg, changes: make(chan struct{}, 1), taken: make(chan string, 1), done: make(chan struct{}), seen: map[string]Member{}, self: cfg.Member}
 	m.view.Store(NewView(0, nil))
+	m.self.Keys = ids(cfg.Keys)
 	if m.meta, err = encode(m.self); err != nil {
 		return nil, err
 	}
@@ -85,10 +89,13 @@ func Join(cfg Config) (*Membership, error) {
 		c.AdvertiseAddr = cfg.Advertise
 	}
 	c.Conflict = (*events)(m)
-	c.SecretKey, c.Label = cfg.Key, cfg.Label
+	if c.Keyring, err = m.keys.fill(cfg.Keys); err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	c.Label = cfg.Label
 	c.DeadNodeReclaimTime = time.Nanosecond // a conductor that died may come back at another address at once
-	c.Delegate, c.Events = (*delegate)(m), (*events)(m)
-	c.LogOutput, c.Logger = nil, log.New(lines{cfg.Logger}, "", 0)
+	c.Delegate, c.Events, c.Alive = (*delegate)(m), (*events)(m), (*door)(m)
+	c.LogOutput, c.Logger = nil, log.New(lines{cfg.Logger, func() string { return m.Self().Keys }}, "", 0)
 	if cfg.Air != nil {
 		end, err := cfg.Air.listen(host, port)
 		if err != nil {
@@ -196,6 +203,7 @@ func (m *Membership) rejoin() {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	told := map[string]bool{} // peers that have been told of since they answered last
+	deaf := 0
 	for {
 		select {
 		case <-m.done:
@@ -208,8 +216,13 @@ func (m *Membership) rejoin() {
 		for _, peer := range missing {
 			if _, err := m.list.Join([]string{peer}); err != nil && !told[peer] {
 				told[peer] = true
-				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "error", strings.Join(strings.Fields(err.Error()), " "))
+				m.cfg.Logger.Warn("a peer does not answer, it is tried again; is it up, and has it the same cluster key?", "peer", peer, "keys_here", m.Self().Keys, "error", strings.Join(strings.Fields(err.Error()), " "))
 			}
+		}
+		if len(m.View().Members) > 1 || len(missing) == 0 {
+			deaf = 0
+		} else if deaf++; deaf%deafRounds == 0 { // all others may have dropped the key that this one knows as the first
+			m.keys.turn()
 		}
 	}
 }
@@ -328,12 +341,15 @@ func (e *events) NotifyConflict(known, other *memberlist.Node) {
 }
 
 // lines are memberlist's own lines; what hints at another key is told, the rest is for who looks closely.
-type lines struct{ log *slog.Logger }
+type lines struct {
+	log  *slog.Logger
+	keys func() string
+}
 
 func (l lines) Write(p []byte) (int, error) {
 	text := strings.TrimSpace(string(p))
 	if strings.Contains(text, "decrypt") || strings.Contains(text, "not encrypted") {
-		l.log.Warn("somebody with another cluster key, or of another cluster, tries to gossip with this conductor: give all the same --cluster-key-file", "memberlist", text)
+		l.log.Warn("somebody with another cluster key, or of another cluster, tries to gossip with this conductor: give all the same --cluster-key-file; \"ferrite secrets status\" tells the fingerprint of the one in use", "keys_here", l.keys(), "memberlist", text)
 	} else {
 		l.log.Debug("gossip", "text", text)
 	}

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -28,6 +29,16 @@ func start(t *testing.T, name string, inc uint64, change func(*Config)) *Members
 	}
 	t.Cleanup(func() { _ = m.Close() })
 	return m
+}
+
+// keysOf are keys as Config wants them, the first one in use; a nil key is none.
+func keysOf(secrets ...[]byte) (out []Key) {
+	for _, s := range secrets {
+		if s != nil {
+			out = append(out, Key{ID: fmt.Sprintf("%.4x", s), Secret: s})
+		}
+	}
+	return out
 }
 
 func peers(ms ...*Membership) func(*Config) {
@@ -115,7 +126,9 @@ func TestLatePeer(t *testing.T) {
 }
 
 func TestAnotherKeyIsNotHeard(t *testing.T) { // L4
-	key := func(k string) func(*Config) { return func(c *Config) { c.Key = []byte(strings.Repeat(k, 32)) } }
+	key := func(k string) func(*Config) {
+		return func(c *Config) { c.Keys = keysOf([]byte(strings.Repeat(k, 32))) }
+	}
 	c1 := start(t, "c1", 1, key("a"))
 	c2 := start(t, "c2", 2, func(c *Config) { key("b")(c); peers(c1)(c) })
 	c3 := start(t, "c3", 3, func(c *Config) { key("a")(c); peers(c1)(c) })
@@ -134,7 +147,7 @@ func TestBadConfig(t *testing.T) {
 		{func(c *Config) { c.Listen = "host.example:1" }, "wanted ADDRESS:PORT"},
 		{func(c *Config) { c.Member.Name = "" }, "needs a name"},
 		{func(c *Config) { c.Member.API = strings.Repeat("x", 600) }, "gossip carries 512"},
-		{func(c *Config) { c.Key = []byte("short") }, "gossip on"},
+		{func(c *Config) { c.Keys = keysOf([]byte("short")) }, "16, 24 or 32 bytes"},
 	} {
 		cfg := Config{Member: Member{Name: "c1", Incarnation: 1}, Listen: "127.0.0.1:0"}
 		row.change(&cfg)

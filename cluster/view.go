@@ -31,6 +31,8 @@ type Member struct {
 	Remote      string `json:"m,omitempty"` // address for calls from other members
 	NATS        string `json:"b,omitempty"` // address for routes between the NATS servers inside
 	Version     string `json:"v,omitempty"` // of its binary
+	Keys        string `json:"q,omitempty"` // short ids of the keys that it hears, with commas between; "" = an old version
+	Settings    string `json:"s,omitempty"` // hash of its settings that all must have alike; "" = an old version
 	Cluster     string `json:"z,omitempty"` // beginning of the id of its log, "" = has none yet
 }
 

@@ -4,9 +4,6 @@
 package conductor
 
 import (
-	"crypto/hkdf"
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 
 	"ferrite/cluster"
@@ -26,8 +23,8 @@ func (c *Conductor) natsConfig() (embedded.Config, error) {
 	if x == nil {
 		return cfg, nil
 	}
-	secret, _ := hkdf.Key(sha256.New, c.key, nil, "ferrite nats routes v1", 24) // of a valid length: cannot fail
-	cfg.Secret, cfg.TLS, cfg.Cluster = hex.EncodeToString(secret), x.TLS, x.NATS
+	secrets := routeSecrets(c.ring.get())
+	cfg.Secret, cfg.Secrets, cfg.TLS, cfg.Cluster = secrets[0], secrets[1:], x.TLS, x.NATS
 	if cfg.Cluster == "" {
 		host, _, _ := net.SplitHostPort(x.Raft) // the ports that carry TLS share an address
 		cfg.Cluster = net.JoinHostPort(host, "0")

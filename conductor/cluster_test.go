@@ -376,7 +376,7 @@ func TestWhoBeginsALogSaysSoFirst(t *testing.T) {
 	}
 	defer ln.Close()
 	c := &Conductor{cfg: cfg, log: slog.New(slog.DiscardHandler), incarnation: 1, listener: ln}
-	log, err := c.gossip(t.Context(), cfg.Key)
+	log, err := c.gossip(t.Context(), [][]byte{cfg.Key})
 	if err != nil {
 		t.Fatal(err)
 	}

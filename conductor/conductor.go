@@ -54,7 +54,7 @@ type Conductor struct {
 	placement   *placement
 
 	// Of one of several conductors; nil in a lone one.
-	key        []byte // of the cluster
+	ring       ring
 	membership *cluster.Membership
 	transport  cluster.Transport
 	router     *cluster.Router
@@ -171,25 +171,29 @@ func (c *Conductor) listen() (net.Listener, error) {
 
 // open opens the store under the cluster key.
 func (c *Conductor) open(ctx context.Context) error {
-	key := c.cfg.Key
+	keys := append([][]byte{c.cfg.Key}, c.cfg.Keys...)
 	c.keys = &keyring{file: c.cfg.KeyFile, log: c.log}
-	if key == nil {
+	if c.cfg.Key == nil {
 		c.keys.file = filepath.Join(c.cfg.DataDir, "cluster.key")
 		var err error
-		if key, err = folderKey(c.cfg.DataDir); err != nil {
+		if keys, err = folderKey(c.cfg.DataDir); err != nil {
 			return err
 		}
 	}
-	c.key = key
 	var members *persistence.Net
 	if c.cfg.Cluster != nil {
-		var err error
-		if members, err = c.gossip(ctx, key); err != nil {
+		now, err := persistence.KeysFor(c.cfg.DataDir, keys)
+		if err != nil {
+			return err
+		}
+		c.ring.set(now)
+		if members, err = c.gossip(ctx, now); err != nil {
 			return err
 		}
 	}
 	store, err := persistence.Open(persistence.Config{
-		Net: members, Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: key, KeepKey: c.keys.keep, Logger: c.log,
+		Net: members, Dir: c.cfg.DataDir, Name: c.cfg.Name, Incarnation: c.incarnation, Key: keys[0], Keys: keys[1:], Logger: c.log,
+		KeepKey: c.keys.keep, KeysChanged: c.newKeys, DropKey: c.keys.drop,
 		OutboxMaxAge: c.cfg.OutboxMaxAge, OutboxMaxBytes: c.cfg.OutboxMaxBytes, OutboxKeep: c.cfg.OutboxKeep, MinFree: c.cfg.DiskMinFree,
 	})
 	if err != nil {
@@ -221,6 +225,7 @@ func (c *Conductor) messaging(ctx context.Context) error {
 			return err
 		}
 		c.nats = s
+		c.ring.poke() // it may have changed since
 		c.began("nats", func(context.Context) error { s.Shutdown(); return nil })
 		if err := c.joinBus(); err != nil {
 			return err
@@ -297,6 +302,7 @@ func (c *Conductor) act() error {
 	c.spawn("endpoints", c.endpoints.run)
 	c.began("operations", f.Drain)
 	if c.membership != nil {
+		c.spawn("keys", c.tellKeys)
 		c.hop = &hop{fleet: f, place: c.placement, store: c.store, log: c.log}
 		c.router = cluster.NewRouter(c.transport, c.hop.serve)
 		c.hop.router = c.router

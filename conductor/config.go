@@ -28,12 +28,13 @@ type APILimits = httpapi.Limits
 
 // Config is what one conductor runs with. Defaults gives a lone conductor on loopback.
 type Config struct {
-	Name    string // stable name: reservation, conductor, publisher ids; default the host's name
-	DataDir string // log, state and cluster.key; made when missing
-	Key     []byte // 32 bytes, the cluster key; nil = read or make cluster.key in DataDir
-	KeyFile string // where Key was read from, and where a new one is kept when it is rotated; "" = nowhere
-	Group   string // conductor_group
-	Version string // of the binary, for metrics and answers
+	Name    string   // stable name: reservation, conductor, publisher ids; default the host's name
+	DataDir string   // log, state and cluster.key; made when missing
+	Key     []byte   // 32 bytes, the cluster key; nil = read or make cluster.key in DataDir
+	Keys    [][]byte // further keys, which only open until a rotation makes one of them the one in use
+	KeyFile string   // where Key and Keys were read from, and where a new one is kept when it is rotated; "" = nowhere
+	Group   string   // conductor_group
+	Version string   // of the binary, for metrics and answers
 	Logger  *slog.Logger
 	Policy  node.Policy
 

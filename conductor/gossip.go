@@ -5,8 +5,6 @@ package conductor
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -71,7 +69,7 @@ const (
 )
 
 // gossip joins the other conductors and makes this one's place in the log known. It returns what the store needs.
-func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, error) {
+func (c *Conductor) gossip(ctx context.Context, keys [][]byte) (*persistence.Net, error) {
 	x := c.cfg.Cluster
 	fresh, err := persistence.Fresh(c.cfg.DataDir)
 	if err != nil {
@@ -89,16 +87,17 @@ func (c *Conductor) gossip(ctx context.Context, key []byte) (*persistence.Net, e
 		return nil, errors.Join(err, raft.Close())
 	}
 	c.began("transport", func(context.Context) error { return c.transport.Close() })
-	secret, err := hkdf.Key(sha256.New, key, nil, "ferrite gossip v1", 32)
+	secrets, err := gossipKeys(keys)
 	if err != nil {
 		return nil, errors.Join(err, raft.Close())
 	}
 	m := cluster.Member{
 		Name: c.cfg.Name, Incarnation: c.incarnation, Group: strings.ToLower(c.cfg.Group), API: c.advertisedAPI(),
 		Raft: c.reach(raft.Addr().String()), Remote: c.transport.Addr(), Joining: true, Fresh: fresh, Expect: x.Expect, Version: c.cfg.Version,
+		Settings: c.agreed().hash(),
 	}
 	c.membership, err = cluster.Join(cluster.Config{
-		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Key: secret, Label: "ferrite", Cable: x.Cable, Logger: c.log,
+		Member: m, Listen: x.Gossip, Advertise: x.Advertise, Peers: x.Join, Profile: x.Profile, Keys: secrets, Label: "ferrite", Cable: x.Cable, Logger: c.log,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gossip_listen: %w", err), raft.Close())

@@ -4,6 +4,7 @@
 package conductor
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -49,13 +51,51 @@ func ReadKey(file string) ([]byte, error) {
 	return key, nil
 }
 
+// maxKeys is how many keys a file may hold: the ids of all go by gossip.
+const maxKeys = 4
+
+// ReadKeys reads a key file that may hold several keys, each on a line of its own; empty lines, and those that begin with #,
+// are passed over.
+func ReadKeys(file string) ([][]byte, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, fmt.Errorf("cluster key: %w", err)
+	}
+	var keys [][]byte
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		if noKey(line) {
+			continue
+		}
+		key, err := ParseKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("cluster key file %s, line %d: %w", file, number, err)
+		}
+		if slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			return nil, fmt.Errorf("cluster key file %s, line %d: this key is there already: wanted each once", file, number)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 || len(keys) > maxKeys {
+		return nil, fmt.Errorf("cluster key file %s: found %d keys, wanted 1 to %d, each on a line of its own, as \"ferrite cluster key\" prints it", file, len(keys), maxKeys)
+	}
+	return keys, nil
+}
+
+// noKey reports that a line of a key file holds no key.
+func noKey(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || strings.HasPrefix(line, "#")
+}
+
 // folderKey reads cluster.key in the data folder, or makes it (0600) at the first start. Without it the secrets in the
 // folder cannot be opened again, so a folder that has data but no key is refused.
-func folderKey(dir string) ([]byte, error) {
+func folderKey(dir string) ([][]byte, error) {
 	file := filepath.Join(dir, "cluster.key")
-	key, err := ReadKey(file)
+	keys, err := ReadKeys(file)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+		return keys, err
 	}
 	if entries, err := os.ReadDir(dir); err == nil {
 		for _, e := range entries {
@@ -71,7 +111,8 @@ func folderKey(dir string) ([]byte, error) {
 	if err := writeKey(file, text); err != nil {
 		return nil, fmt.Errorf("cluster key: %w", err)
 	}
-	return ParseKey(text)
+	key, err := ParseKey(text)
+	return [][]byte{key}, err
 }
 
 // writeKey makes the file, and has it on the disk before anything is sealed with what it holds. One that could not be

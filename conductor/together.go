@@ -5,6 +5,8 @@ package conductor
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,8 +88,8 @@ type agreed struct {
 
 var agreedKey = persistence.Key{Kind: persistence.KindSetting, ID: "agreed"}
 
-// agree holds this conductor's settings against those of the cluster. A lone living conductor may change them; one that joins
-// others may not.
+// agree holds this conductor's settings against those of the cluster. A lone living conductor may change them, and so may several
+// that have all been started with the same new ones; one that joins others may not.
 func (c *Conductor) agree(ctx context.Context) error {
 	mine := c.agreed()
 	b, err := json.Marshal(mine)
@@ -100,9 +102,9 @@ func (c *Conductor) agree(ctx context.Context) error {
 		if ok && string(old) == string(b) {
 			return nil
 		}
-		if ok && c.membership != nil && len(c.membership.View().Members) > 1 {
-			var theirs agreed
-			_ = json.Unmarshal(old, &theirs) // what does not parse differs
+		var theirs agreed
+		_ = json.Unmarshal(old, &theirs) // what does not parse differs
+		if ok && c.membership != nil && (c.othersKeep(mine) || theirs.Valid != mine.Valid && len(c.membership.View().Members) > 1) {
 			return fmt.Errorf(differing, difference(theirs, mine))
 		}
 		_, err := c.store.Commit(ctx, persistence.Tx{
@@ -115,8 +117,23 @@ func (c *Conductor) agree(ctx context.Context) error {
 	}
 }
 
+// othersKeep reports that another living conductor has other settings than these. Those that are being started with the same new
+// ones, after all were stopped, do not keep each other from it.
+func (c *Conductor) othersKeep(mine agreed) bool {
+	return slices.ContainsFunc(c.membership.View().Members, func(m cluster.Member) bool {
+		return m.Name != c.cfg.Name && m.Settings != mine.hash()
+	})
+}
+
+// hash names settings in few bytes.
+func (a agreed) hash() string {
+	b, _ := json.Marshal(a) // of plain fields
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:4])
+}
+
 // differing is what a conductor is told that has other settings.
-const differing = "the cluster's settings differ from this conductor's: %s. Give all conductors the same, or stop the others first"
+const differing = "the cluster's settings differ from this conductor's: %s. Give all conductors the same; to change it, stop all, and start all with the new ones"
 
 // agreed are this conductor's.
 func (c *Conductor) agreed() agreed {

@@ -5,12 +5,14 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,8 +29,12 @@ type keys struct {
 	err   error
 }
 
-func (k *keys) RotateKey(file string) error { k.asked = append(k.asked, file); return k.err }
-func (k *keys) KeyStatus() httpapi.KeyStatus {
+func (k *keys) RotateKey(_ context.Context, file, to string) error {
+	k.asked = append(k.asked, file+to)
+	return k.err
+}
+func (k *keys) DropKey(context.Context) error { k.asked = append(k.asked, "drop"); return k.err }
+func (k *keys) KeyStatus(context.Context) httpapi.KeyStatus {
 	return httpapi.KeyStatus{Key: "aa", Rotating: "bb", Resealed: 3, Left: 4}
 }
 
@@ -134,7 +140,7 @@ func TestRotateKey(t *testing.T) { // L3
 	for _, c := range []struct {
 		body string
 		want int
-	}{{"", 202}, {`{"key_file":"/etc/new.key"}`, 202}, {`{"key_file":7}`, 400}, {`{"key":"x"}`, 400}} {
+	}{{"", 202}, {`{"key_file":"/etc/new.key"}`, 202}, {`{"key_file":7}`, 400}, {`{"key":"x"}`, 400}, {`{"fingerprint":"cc"}`, 202}} {
 		r, err := http.Post(base+"/v1/x/secrets/rotate", "application/json", strings.NewReader(c.body))
 		if err != nil {
 			t.Fatal(err)
@@ -144,11 +150,19 @@ func TestRotateKey(t *testing.T) { // L3
 			t.Errorf("%s: %d, wanted %d", c.body, r.StatusCode, c.want)
 		}
 	}
-	if len(k.asked) != 2 || k.asked[0] != "" || k.asked[1] != "/etc/new.key" {
+	r, err := http.Post(base+"/v1/x/secrets/drop", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close()
+	if r.StatusCode != 202 {
+		t.Errorf("drop: %d", r.StatusCode)
+	}
+	if !slices.Equal(k.asked, []string{"", "/etc/new.key", "cc", "drop"}) {
 		t.Errorf("asked for %q", k.asked)
 	}
 	k.err = persistence.ErrRotating
-	r, err := http.Post(base+"/v1/x/secrets/rotate", "", nil)
+	r, err = http.Post(base+"/v1/x/secrets/rotate", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

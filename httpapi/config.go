@@ -78,7 +78,7 @@ type Config struct {
 
 	Notifications Notifications // GET /v1/x/notifications; nil = 404
 	Backups       Backups       // GET /v1/x/backup; nil = 404
-	Secrets       Secrets       // GET /v1/x/secrets, POST /v1/x/secrets/rotate; nil = 404
+	Secrets       Secrets       // GET /v1/x/secrets, POST /v1/x/secrets/{rotate,drop}; nil = 404
 	Cluster       Cluster       // below /v1/x/cluster; nil = 404
 
 	Logger *slog.Logger // failures; nil = slog.Default()

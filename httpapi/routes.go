@@ -117,6 +117,7 @@ func routes() []route {
 		{method: del, path: "/x/cluster/members/{conductor}", handle: evictMember, local: true, rank: command},
 		{method: get, path: "/x/secrets", handle: showKey, local: true},
 		{method: post, path: "/x/secrets/rotate", handle: rotateKey, local: true},
+		{method: post, path: "/x/secrets/drop", handle: dropKey, local: true},
 
 		{method: get, path: "/shards", since: 82, oldText: "The API version does not allow shards", handle: listShards, rank: bulk},
 	}

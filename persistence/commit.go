@@ -38,6 +38,7 @@ type proposal struct {
 	born   time.Time
 	// foreign: it came from another member, which settles what is not known.
 	foreign bool
+	flight  *atomic.Int64 // counts it; nil = nobody does
 }
 
 // future is where the log's answer comes: Error waits for it, Response is an outcome.
@@ -247,7 +248,18 @@ func (s *Raft) submit(tx Tx, done func(node.Rev, error)) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.enqueue(e, done)
+	flight := s.flights.now()
+	flight.Add(1)
+	p, err := s.enqueue(e, func(rev node.Rev, err error) {
+		flight.Add(-1)
+		done(rev, err)
+	})
+	if err != nil {
+		flight.Add(-1)
+		return p, err
+	}
+	p.flight = flight
+	return p, nil
 }
 
 func (s *Raft) enqueue(e *entry, done func(node.Rev, error)) (*proposal, error) {
@@ -294,6 +306,9 @@ func (s *Raft) wait(ctx context.Context, send func(func(node.Rev, error)) (*prop
 	}
 	if p.withdraw() {
 		s.proposed.Delete(p.entry.id)
+		if p.flight != nil {
+			p.flight.Add(-1)
+		}
 		return 0, notWritten(ctx.Err())
 	}
 	timer := time.NewTimer(settleTime)

@@ -20,11 +20,20 @@ type Config struct {
 	Incarnation uint64
 	// Key is the cluster key, KeySize bytes. Secrets are sealed with a key derived from it (L3).
 	Key []byte
+	// Keys are further ones, which only open, until a rotation makes one of them the one that seals. What the folder is sealed
+	// with counts more than which of them is Key.
+	Keys [][]byte
 	// Net makes the log one of several members; nil = a log of its own.
 	Net *Net
 	// KeepKey is told a new cluster key when everything is sealed with it, before the old one is dropped: it keeps the key
 	// for the next start. An error puts the end off. nil = nobody.
 	KeepKey func(key []byte) error
+	// KeysChanged is told, of a log of several members, the keys that are known now, the one that seals first: what else is
+	// derived from them follows. It must not wait for the store. nil = nobody.
+	KeysChanged func(keys [][]byte)
+	// DropKey is told the key that a log of several members is done with, and the one that has taken its place; it takes the
+	// old one out of where the keys are kept. nil = nobody.
+	DropKey func(old, key []byte)
 	// Logger receives few lines: what was found at the start, and what fails. nil = slog.Default.
 	Logger *slog.Logger
 	// Clock stamps log entries: the age of events. nil = time.Now.

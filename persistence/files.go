@@ -28,11 +28,7 @@ const checkText = "ferrite key check"
 func (d folder) checkKey(s *sealer) error {
 	data, err := os.ReadFile(d.check())
 	if errors.Is(err, fs.ErrNotExist) {
-		sealed, err := s.sealSecret("", "check", checkText)
-		if err != nil {
-			return err
-		}
-		return writeFile(d.check(), []byte(sealed+"\n"))
+		return d.sealCheck(s)
 	}
 	if err != nil {
 		return fmt.Errorf("the check of the cluster key: %w", err)
@@ -45,6 +41,15 @@ func (d folder) checkKey(s *sealer) error {
 		return fmt.Errorf("%s is damaged: %w", d.check(), errors.Join(err, errDamagedCheck))
 	}
 	return nil
+}
+
+// sealCheck makes the first key of a ring the one that the folder is sealed with.
+func (d folder) sealCheck(s *sealer) error {
+	sealed, err := s.sealSecret("", "check", checkText)
+	if err != nil {
+		return err
+	}
+	return writeFile(d.check(), []byte(sealed+"\n"))
 }
 
 var errDamagedCheck = errors.New("it does not hold the check of a cluster key")

@@ -32,6 +32,19 @@ func (g guarded) must(what string, err error) error {
 	return err
 }
 
+// GetLog finds nothing before the first entry. The log file goes on finding what was cut off for as long as it lies in the
+// segment that is written to, and a newcomer would be sent that in place of the snapshot, sealed with a key that was dropped.
+func (g guarded) GetLog(index uint64, l *raft.Log) error {
+	first, err := g.FirstIndex()
+	if err == nil && index < first {
+		return raft.ErrLogNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return g.logStore.GetLog(index, l)
+}
+
 func (g guarded) StoreLog(l *raft.Log) error { return g.must("append", g.logStore.StoreLog(l)) }
 
 func (g guarded) StoreLogs(l []*raft.Log) error { return g.must("append", g.logStore.StoreLogs(l)) }

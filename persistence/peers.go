@@ -104,6 +104,11 @@ type MemberStatus struct {
 	Last    node.Rev // newest entry in its log
 
 	Settings []byte `json:",omitempty"` // that all must have alike
+
+	Keys   []string `json:",omitempty"` // fingerprints of its cluster keys, the one that seals first; none = an old version
+	Pinned string   `json:",omitempty"` // of the new key of a rotation, once its folder holds it
+	Flying int64    `json:",omitempty"` // its transactions under way that a key sealed which seals no more
+	Turn   Rotation // how far it has rotated the key
 }
 
 // Member is one of the log's members.
@@ -120,6 +125,12 @@ func (s *Raft) status() MemberStatus {
 	if s.cfg.Net != nil {
 		m.Version, m.Settings = s.cfg.Net.Version, s.cfg.Net.Settings
 	}
+	m.Flying = s.flights.old() // before the keys: what is sealed with the old one from here on would be told of
+	m.Turn = s.Rotation()
+	m.Keys = m.Turn.Keys
+	s.turn.mu.Lock()
+	m.Pinned = s.turn.pinned
+	s.turn.mu.Unlock()
 	return m
 }
 
@@ -247,7 +258,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 		known[string(m.ID)] = m.ID
 	}
 	for name, st := range at {
-		if _, ok := known[st.ID]; !ok && s.differs(ctx, st, refused) {
+		if _, ok := known[st.ID]; !ok && (s.differs(ctx, st, refused) || s.keyless(ctx, st, refused)) {
 			delete(at, name)
 			continue
 		}
@@ -336,13 +347,20 @@ func (s *Raft) differs(ctx context.Context, st MemberStatus, refused map[string]
 		refused[st.Name] = tell
 		s.log.Warn("a conductor is refused: its settings differ", "name", st.Name, "reason", tell)
 	}
-	if l, err := s.port.open(st.Name, time.Second); err == nil {
-		ask, cancel := context.WithTimeout(ctx, time.Second)
-		_, _ = l.ask(ask, callRefuse, []byte(told)) // asked again as long as it is there
-		cancel()
-		l.end()
-	}
+	s.turnAway(ctx, st.Name, told)
 	return true
+}
+
+// turnAway tells a newcomer why it is not taken in.
+func (s *Raft) turnAway(ctx context.Context, name, told string) {
+	l, err := s.port.open(name, time.Second)
+	if err != nil {
+		return
+	}
+	ask, cancel := context.WithTimeout(ctx, time.Second)
+	_, _ = l.ask(ask, callRefuse, []byte(told)) // asked again as long as it is there
+	cancel()
+	l.end()
 }
 
 func (s *Raft) vote(st MemberStatus) {

@@ -103,7 +103,7 @@ func objection(mine, theirs hello) string {
 		return fmt.Sprintf("%s speaks version %d of the log's protocol, %s version %d: upgrade the older one", theirs.Name, theirs.Version, mine.Name, mine.Version)
 	case theirs.Cluster != "" && mine.Cluster != "" && theirs.Cluster != mine.Cluster:
 		return fmt.Sprintf("%s belongs to cluster %s, %s to cluster %s: a data folder of another cluster cannot join, start with an empty one", theirs.Name, theirs.Cluster, mine.Name, mine.Cluster)
-	case !slices.ContainsFunc(theirs.Keys, func(k string) bool { return slices.Contains(mine.Keys, k) }):
+	case !opens(mine.Keys, theirs.Keys) || !opens(theirs.Keys, mine.Keys):
 		return fmt.Sprintf("%s has the cluster key with fingerprint %s, %s that with fingerprint %s: give both the same --cluster-key-file",
 			theirs.Name, strings.Join(theirs.Keys, "/"), mine.Name, strings.Join(mine.Keys, "/"))
 	case theirs.ID == mine.ID && theirs.Process != mine.Process:
@@ -111,6 +111,9 @@ func objection(mine, theirs hello) string {
 	}
 	return ""
 }
+
+// opens reports whether who has these keys opens what the other one seals.
+func opens(keys, others []string) bool { return len(others) > 0 && slices.Contains(keys, others[0]) }
 
 // port is the log's port: connections of both kinds.
 type port struct {
@@ -220,6 +223,7 @@ func (n *Net) connect(at string, timeout time.Duration) (net.Conn, error) {
 
 // dial opens a connection to a member.
 func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, error) {
+	id := name
 	name = nameOf(raft.ServerID(name))
 	at, ok := p.s.cfg.Net.Address(name)
 	if !ok {
@@ -250,6 +254,9 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 	}
 	if err == nil && theirs.Name != name {
 		err = fmt.Errorf("at %s is conductor %s, wanted %s", at, theirs.Name, name)
+	}
+	if err == nil && kind == lineRaft && theirs.ID != id { // what is meant for one that is gone would be taken for words to this one
+		err = fmt.Errorf("at %s is %s, wanted its former self %s", at, theirs.ID, id)
 	}
 	if err != nil {
 		_ = c.Close()

@@ -45,8 +45,8 @@ type Raft struct {
 	known        node.Rev      // the state held so much when it was opened
 
 	sealing sync.RWMutex // held for reading from sealing a transaction until it is in the queue
+	flights flights
 	turn    rotating
-	present []byte // the cluster key that seals
 
 	led        atomic.Pointer[time.Time] // when it was last seen to lead
 	term       atomic.Uint64             // the newest term that openTerm has opened
@@ -154,7 +154,11 @@ func (s *Raft) start(c *codec) error {
 	if err := s.lead(); err != nil {
 		return err
 	}
-	if s.turn.key != nil {
+	switch {
+	case s.port != nil:
+		s.turnAtStart()
+		s.background.Go(func() { s.turnTogether(s.life) })
+	case s.turn.key != nil:
 		s.log.Warn("the rotation of the cluster key goes on", "from", s.turn.status.From, "to", c.seal.fingerprints()[0])
 		s.background.Go(s.rotate)
 	}

@@ -31,19 +31,23 @@ var ErrRotating = errors.New("the cluster key is being rotated already: wait for
 
 // Rotation tells how far the rotation of the cluster key is.
 type Rotation struct {
-	Current string // fingerprint of the key that seals
-	From    string // of the key that is being replaced; "" = no rotation is under way
-	Sealed  int    // records sealed anew since the process started
-	Left    int    // records still to do, as of the last look
-	Problem string // why it does not come to its end at present
+	Current string   // fingerprint of the key that seals
+	From    string   // of the key that is being replaced; "" = no rotation is under way
+	Sealed  int      // records sealed anew since the process started
+	Left    int      // records still to do, as of the last look
+	Problem string   // why it does not come to its end at present
+	Phase   string   // of several members: one of the phases of turnRecord; "" = none
+	To      string   // likewise: of the key that takes From's place
+	Keys    []string // of all that are known here, Current first
 }
 
 // rotating is a rotation under way.
 type rotating struct {
-	mu     sync.Mutex // guards the fields below
+	mu     sync.Mutex // guards the fields below, and who changes the ring
 	status Rotation
 	key    []byte // the new one; nil = none under way
 	old    []byte
+	pinned string // of several members: fingerprint of the new key, once it is in the folder
 }
 
 // resealBatch bounds an entry of records that are sealed anew.
@@ -58,6 +62,8 @@ type rotationFile struct {
 	Format   int
 	From, To string // fingerprints
 	Old, New string // the keys, each sealed with the other
+	// Several: of a log of several members, which says when the new key seals; until then key.check names the old one.
+	Several bool `json:",omitempty"`
 }
 
 func (d folder) rotation() string { return filepath.Join(string(d), "key.rotation") }
@@ -67,7 +73,14 @@ func (s *Raft) Rotation() Rotation {
 	s.turn.mu.Lock()
 	defer s.turn.mu.Unlock()
 	r := s.turn.status
-	r.Current = s.codec.seal.fingerprints()[0]
+	r.Keys = s.codec.seal.fingerprints()
+	r.Current = r.Keys[0]
+	if s.port == nil {
+		return r
+	}
+	if t, _, ok := s.turnRecord(); ok {
+		r.Phase, r.From, r.To = t.Phase, t.From, t.To
+	}
 	return r
 }
 
@@ -81,8 +94,8 @@ func (s *Raft) Rotate(key []byte) error {
 	if err := errors.Join(s.stopped(), s.life.Err()); err != nil {
 		return err
 	}
-	if n := len(s.raft.GetConfiguration().Configuration().Servers); n > 1 {
-		return fmt.Errorf("the log has %d members: rotating the key of several conductors is not built yet, wanted a log of one", n)
+	if s.port != nil {
+		return errors.New("the key of a conductor that may have others is rotated by RotateTogether")
 	}
 	s.turn.mu.Lock()
 	defer s.turn.mu.Unlock()
@@ -93,21 +106,19 @@ func (s *Raft) Rotate(key []byte) error {
 	if fresh.fingerprint == present.fingerprint {
 		return fmt.Errorf("the key with fingerprint %s is the present one: wanted a new key", fresh.fingerprint)
 	}
-	if err := s.dir.beginRotation(s.present, key); err != nil {
+	if err := s.dir.beginRotation(present.raw, key, false); err != nil {
 		return fmt.Errorf("the rotation of the cluster key has not begun: %w", err)
 	}
-	s.sealing.Lock() // what was sealed with the old key is on its way to the log when we have it
-	s.codec.seal.ring.Store(&[]*sealKey{fresh, present})
-	s.sealing.Unlock()
-	s.turn.old, s.turn.key, s.present = s.present, key, key
+	s.useRing(fresh, present)
+	s.turn.old, s.turn.key = present.raw, key
 	s.turn.status.From = present.fingerprint
 	s.background.Go(s.rotate)
 	return nil
 }
 
 // beginRotation writes key.rotation.
-func (d folder) beginRotation(old, key []byte) error {
-	f := rotationFile{Format: 1}
+func (d folder) beginRotation(old, key []byte, several bool) error {
+	f := rotationFile{Format: 1, Several: several}
 	for _, w := range []struct {
 		finger, box *string
 		under, what []byte
@@ -128,21 +139,30 @@ func (d folder) beginRotation(old, key []byte) error {
 	return writeFile(d.rotation(), append(data, '\n'))
 }
 
-// unrotated reads key.rotation with one of its two keys. Without such a file both are nil.
-func (d folder) unrotated(key []byte) (fresh, old []byte, err error) {
+// rotationFile reads key.rotation; nil = there is none.
+func (d folder) rotationFile() (*rotationFile, error) {
 	data, err := os.ReadFile(d.rotation())
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return nil, nil //nolint:nilnil // as said
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var f rotationFile
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, nil, fmt.Errorf("%s is damaged: %w", d.rotation(), err)
+		return nil, fmt.Errorf("%s is damaged: %w", d.rotation(), err)
 	}
 	if f.Format > 1 {
-		return nil, nil, fmt.Errorf("%s: format %d: %w", d.rotation(), f.Format, errNewer)
+		return nil, fmt.Errorf("%s: format %d: %w", d.rotation(), f.Format, errNewer)
+	}
+	return &f, nil
+}
+
+// unrotated reads key.rotation with one of its two keys. Without such a file both are nil.
+func (d folder) unrotated(key []byte) (fresh, old []byte, err error) {
+	f, err := d.rotationFile()
+	if err != nil || f == nil {
+		return nil, nil, err
 	}
 	s, err := newSealer(key)
 	if err != nil {
@@ -167,23 +187,6 @@ func (d folder) unrotated(key []byte) (fresh, old []byte, err error) {
 		return key, other, nil
 	}
 	return other, key, nil
-}
-
-// takeKeys fills the ring at a start.
-func (s *Raft) takeKeys(seal *sealer) error {
-	s.present = s.cfg.Key
-	fresh, old, err := s.dir.unrotated(s.cfg.Key)
-	if err != nil || fresh == nil {
-		return err
-	}
-	both, err := newSealer(fresh, old)
-	if err != nil {
-		return err
-	}
-	seal.ring.Store(both.ring.Load())
-	s.turn.key, s.turn.old, s.present = fresh, old, fresh
-	s.turn.status.From = both.fingerprints()[1]
-	return nil
 }
 
 // rotate works until the old key is dropped, or the store ends.
@@ -234,17 +237,15 @@ func (s *Raft) turnKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := only.sealSecret("", "check", checkText)
-	if err != nil {
+	if _, rev, ok := s.turnRecord(); ok { // of when it had others
+		if _, err := s.propose(ctx, &entry{conds: []Cond{{Key: turnKey, Rev: rev}}, dels: []Key{turnKey}}); err != nil {
+			return err
+		}
+	}
+	if err := s.dir.sealCheck(only); err != nil {
 		return err
 	}
-	if err := writeFile(s.dir.check(), []byte(text+"\n")); err != nil {
-		return err
-	}
-	if err := os.Remove(s.dir.rotation()); err != nil {
-		return err
-	}
-	if err := syncDir(string(s.dir)); err != nil {
+	if err := s.dir.endRotation(); err != nil {
 		return err
 	}
 	s.turn.mu.Lock()

@@ -75,6 +75,7 @@ func Fingerprint(clusterKey []byte) (string, error) {
 type sealKey struct {
 	fingerprint string
 	aead        cipher.AEAD
+	raw         []byte // the cluster key
 }
 
 func newSealKey(clusterKey []byte) (*sealKey, error) {
@@ -90,12 +91,13 @@ func newSealKey(clusterKey []byte) (*sealKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealKey{fingerprint: finger, aead: aead}, nil
+	return &sealKey{fingerprint: finger, aead: aead, raw: clusterKey}, nil
 }
 
 // sealer encrypts secrets with XChaCha20-Poly1305 under a key derived from the cluster key (L3). A sealed value is bound
 // to its record and path: copied elsewhere, it does not open. It holds a ring of keys: the first seals, all open; there
-// is more than one only while the key is being rotated. Without any key it opens nothing and says hidden instead.
+// is more than one only while the key is being rotated, or is going to be. Without any key it opens nothing and says hidden
+// instead.
 type sealer struct{ ring atomic.Pointer[[]*sealKey] }
 
 func newSealer(clusterKeys ...[]byte) (*sealer, error) {

@@ -262,7 +262,7 @@ func restore(c *cobra.Command, file, dir, name string, keyFiles []string) error 
 	})
 	finish()
 	if err != nil {
-		return fmt.Errorf("%s was not restored: %w", file, err)
+		return fmt.Errorf("%s was not restored: %w%s", file, err, keptBeside(keyFiles, err))
 	}
 	w := c.OutOrStdout()
 	fmt.Fprintf(w, "%s: restored %s of revision %d\n", dir, contents(&out.Report), out.Info.Rev)
@@ -273,14 +273,32 @@ func restore(c *cobra.Command, file, dir, name string, keyFiles []string) error 
 	return nil
 }
 
+// keptBeside names the file that a rotation has left the wanted key in, if there is one.
+func keptBeside(keyFiles []string, err error) string {
+	var wrong *persistence.WrongKey
+	if !errors.As(err, &wrong) {
+		return ""
+	}
+	for _, file := range keyFiles {
+		for _, finger := range strings.Split(wrong.Want, " and ") {
+			if old := file + ".old-" + finger; finger != "" {
+				if _, err := os.Stat(old); err == nil {
+					return fmt.Sprintf("; it is in %s: give that by --cluster-key-file", old)
+				}
+			}
+		}
+	}
+	return ""
+}
+
 func readKeys(files []string) ([][]byte, error) {
 	var keys [][]byte
 	for _, file := range files {
-		key, err := conductor.ReadKey(file)
+		more, err := conductor.ReadKeys(file)
 		if err != nil {
 			return nil, err
 		}
-		keys = append(keys, key)
+		keys = append(keys, more...)
 	}
 	return keys, nil
 }

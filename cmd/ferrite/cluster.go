@@ -49,7 +49,7 @@ func newClusterKey() *cobra.Command {
 		Long: `Print a new random cluster key: 32 bytes in base64.
 
 BMC passwords are sealed with it before they enter the log, and the conductors of one cluster know each other by it: give
-all of them the same file. Without --cluster-key-file, "ferrite serve" makes one as cluster.key in its data folder. Whoever
+all of them the same file. For a new key see "ferrite secrets rotate --help". Without --cluster-key-file, "ferrite serve" makes one as cluster.key in its data folder. Whoever
 loses the key loses the passwords; whoever has it can read them.`,
 		Example: "  (umask 077; ferrite cluster key > cluster.key)\n" +
 			"  ferrite serve --data-dir /var/lib/ferrite --cluster-key-file cluster.key",

@@ -31,8 +31,8 @@ and explained ("ferrite config show --effective").
 At SIGTERM /readyz turns 503 at once, requests are served for another second, running operations reach a safe point,
 BMC sessions are closed, and the exit code is 0. A second signal ends the process at once.
 
-At SIGHUP the settings are read again: log level, notifications, certificates, the power sync, the rules of operations and
-the limits of the API change at once, other changes are named in a warning, and a bad file changes nothing. Certificates and the htpasswd file are read again whenever they change.`,
+At SIGHUP the settings are read again: log level, notifications, certificates, the power sync, the rules of operations,
+the limits of the API and the keys in --cluster-key-file change at once, other changes are named in a warning, and a bad file changes nothing. Certificates and the htpasswd file are read again whenever they change.`,
 		Example: "  ferrite serve --data-dir /var/lib/ferrite\n" +
 			"  ferrite serve --config /etc/ferrite.yaml --sync-power-state-interval 30s\n" +
 			"  ferrite serve --api-listen 0.0.0.0:6385 --auth-strategy http_basic --htpasswd-file /etc/ferrite.htpasswd\n" +

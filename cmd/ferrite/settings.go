@@ -216,11 +216,11 @@ func fileSettings(s *config.Config, c *conductor.Config) error {
 		c.APITLS = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
 	}
 	if file := s.String("cluster_key_file"); file != "" {
-		key, err := conductor.ReadKey(file)
+		keys, err := conductor.ReadKeys(file)
 		if err != nil {
 			return fmt.Errorf("cluster_key_file: %w", err)
 		}
-		c.Key, c.KeyFile = key, file
+		c.Key, c.Keys, c.KeyFile = keys[0], keys[1:], file
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ var Options = []Option{
 	{Key: "auth_strategy", Kind: Enum, Default: "noauth", Allowed: []string{"noauth", "http_basic"}, Help: "who may use the API"},
 	{Key: "htpasswd_file", Kind: String, Help: "users of http_basic: lines of user:bcrypt"},
 	{Key: "insecure", Kind: Bool, Default: "false", Help: "allow noauth on an address that others can reach"},
-	{Key: "cluster_key_file", Kind: String, Help: "cluster key, as \"ferrite cluster key\" prints it (default: cluster.key in data_dir, made when missing)"},
+	{Key: "cluster_key_file", Kind: String, Help: "cluster key, as \"ferrite cluster key\" prints it; below it, each on a line, further ones that only open (default: cluster.key in data_dir, made when missing)"},
 	{Key: "pprof_listen", Kind: String, Help: "loopback address of Go profiles (default: none)"},
 	{Key: "log_level", Kind: Enum, Default: "info", Allowed: []string{"debug", "info", "warn", "error"}, Help: "least level of log lines"},
 	{Key: "log_format", Kind: Enum, Default: "auto", Allowed: []string{"auto", "text", "json"}, Help: "auto = text on a terminal, else JSON"},

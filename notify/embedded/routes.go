@@ -47,15 +47,33 @@ func (s *Server) Routes(to []string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	slices.Sort(to)
+	s.to = slices.Clone(to)
+	return s.route()
+}
+
+// SetSecrets makes secret the one that this server signs in with at others; it and the further ones are taken from them. Routes
+// are made anew when the first has changed: for a moment, what is published at one server does not come to the others.
+func (s *Server) SetSecrets(secret string, also ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.auth == nil || !s.auth.set(secret, also...) {
+		return nil
+	}
+	return s.route()
+}
+
+// route makes the routes to s.to.
+func (s *Server) route() error {
+	to := s.to
 	next := s.opts.Clone()
 	next.Routes = nil
-	slices.Sort(to)
 	for _, at := range to {
 		host, port, err := net.SplitHostPort(at)
 		if err != nil {
 			return fmt.Errorf("a route to %q: %w", at, err)
 		}
-		next.Routes = append(next.Routes, &url.URL{Scheme: "nats-route", Host: net.JoinHostPort(host, port), User: url.UserPassword(s.user, s.opts.Cluster.Password)})
+		next.Routes = append(next.Routes, &url.URL{Scheme: "nats-route", Host: net.JoinHostPort(host, port), User: url.UserPassword(s.user, s.auth.first())})
 	}
 	if err := s.nats.ReloadOptions(next); err != nil { // it keeps the ports that a random choice has become
 		return fmt.Errorf("the routes to %v: %w", to, err)

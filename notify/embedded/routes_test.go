@@ -4,6 +4,7 @@
 package embedded
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -71,5 +72,90 @@ func TestRoutesMakeOneBus(t *testing.T) {
 	heard()
 	if m, err := deaf.NextMsg(100 * time.Millisecond); err == nil {
 		t.Errorf("a server with another secret heard %q", m.Data)
+	}
+}
+
+// The secret of the routes is replaced server by server: each takes either, and the bus is whole at every step.
+func TestRoutesWithAnotherSecret(t *testing.T) {
+	var servers [2]*Server
+	for i, name := range []string{"a", "b"} {
+		s, err := Start(Config{Listen: "127.0.0.1:0", Name: name, Cluster: "127.0.0.1:0", Secret: "old"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Shutdown)
+		servers[i] = s
+	}
+	a, b := servers[0], servers[1]
+	listener, err := nats.Connect(b.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(listener.Close)
+	sub, err := listener.SubscribeSync("news.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := nats.Connect("", nats.InProcessServer(a), nats.UserInfo(a.Login()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(from.Close)
+	heard := func(text string) {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; {
+			if err := from.Publish("news.x", []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			if m, err := sub.NextMsg(50 * time.Millisecond); err == nil && string(m.Data) == text {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: the other server's subscriber hears nothing", text)
+			}
+		}
+	}
+	set := func(s *Server, secrets ...string) {
+		t.Helper()
+		if err := s.SetSecrets(secrets[0], secrets[1:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(a.Routes([]string{b.ClusterAddr()}), b.Routes([]string{a.ClusterAddr()})); err != nil {
+		t.Fatal(err)
+	}
+	heard("at first")
+	set(a, "old", "new")
+	set(b, "old", "new")
+	set(a, "new", "old")
+	heard("while one signs in with the new one")
+	set(b, "new", "old")
+	set(a, "new")
+	set(b, "new")
+	heard("with the new one alone")
+	if err := errors.Join(a.Routes(nil), b.Routes(nil), a.Routes([]string{b.ClusterAddr()})); err != nil {
+		t.Fatal(err)
+	}
+	heard("by a route that was made afterwards")
+	late, err := Start(Config{Listen: "127.0.0.1:0", Name: "late", Cluster: "127.0.0.1:0", Secret: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(late.Shutdown)
+	if err := late.Routes([]string{a.ClusterAddr()}); err != nil {
+		t.Fatal(err)
+	}
+	deaf, err := nats.Connect(late.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(deaf.Close)
+	none, err := deaf.SubscribeSync("news.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard("the last one")
+	if m, err := none.NextMsg(100 * time.Millisecond); err == nil {
+		t.Errorf("a server with the old secret heard %q", m.Data)
 	}
 }

@@ -32,9 +32,11 @@ type Config struct {
 	Logger *slog.Logger
 	Users  []User // who may listen, and nothing else; none = whoever reaches the server may listen and publish
 
-	// Cluster is host:port for routes to other servers; "" = none. Secret is what they sign in with, TLS what they speak.
+	// Cluster is host:port for routes to other servers; "" = none. Secret is what they sign in with, Secrets are further ones
+	// that are taken from others, TLS is what they speak.
 	Cluster string
 	Secret  string
+	Secrets []string
 	TLS     *tls.Config
 }
 
@@ -46,6 +48,8 @@ type Server struct {
 
 	mu   sync.Mutex      // one change of routes at a time
 	opts *server.Options // as at the start
+	auth *secrets        // of routes; nil = there are none
+	to   []string        // where routes lead
 }
 
 // Start runs a server and returns once it accepts connections.
@@ -83,6 +87,11 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	var auth *secrets
+	if cfg.Cluster != "" {
+		auth = newSecrets(cfg.Secret, cfg.Secrets...)
+		opts.CustomRouterAuthentication = auth
+	}
 	kept := opts.Clone()
 	ns, err := server.NewServer(opts)
 	if err != nil {
@@ -96,7 +105,7 @@ func Start(cfg Config) (*Server, error) {
 		ns.WaitForShutdown()
 		return nil, cannotListen(cfg.Listen, log.fatal())
 	}
-	return &Server{nats: ns, opts: kept, user: kept.Cluster.Username, password: password}, nil
+	return &Server{nats: ns, opts: kept, user: kept.Cluster.Username, password: password, auth: auth}, nil
 }
 
 // ClientURL is the address for consumers, like nats://127.0.0.1:4222.
