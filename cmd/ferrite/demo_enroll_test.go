@@ -31,14 +31,13 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	do := func(from, to string, refusal int) {
 		what := r.Method + from
 		f.asked[what]++
-		switch {
-		case f.state == from:
+		if f.state == from {
 			f.state = to
 			w.WriteHeader(http.StatusServiceUnavailable) // the outcome is not known
-		default:
-			w.WriteHeader(refusal)
-			_, _ = io.WriteString(w, `{"error_message":"{\"faultstring\":\"no\"}"}`)
+			return
 		}
+		w.WriteHeader(refusal)
+		_, _ = io.WriteString(w, `{"error_message":"{\"faultstring\":\"no\"}"}`)
 	}
 	switch {
 	case r.Method == http.MethodPost:
