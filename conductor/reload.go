@@ -19,7 +19,8 @@ import (
 )
 
 // Reload takes of a new configuration what may change while the conductor runs: notifications, the power sync and the
-// rules of operations, the limits of the API, and the cluster keys in their file. The rest of it is passed over. On an error all that was stays in force.
+// rules of operations, the limits of the API, and the cluster keys in their file. The rest of it is passed over. On an error all
+// that was stays in force.
 func (c *Conductor) Reload(next Config) error {
 	e := &notify.Encoder{Host: c.cfg.Name, Level: next.NotificationLevel, Format: next.NotificationFormat, Topics: next.Topics}
 	if err := e.Check(); err != nil {
