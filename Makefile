@@ -24,7 +24,7 @@ test: deps ## unit and story tests with -race, process tests against a normal bi
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
 	$(GO) test -race -timeout 25m $(UNIT)
-	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=2m $(GO) test -timeout 25m ./test
+	FERRITE_BIN=$(CURDIR)/$(BIN) SOAK_FOR=2m $(GO) test -timeout 25m ./test
 	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count 1 -v -run '^TestClusterNemesis$$' ./test
 
 check: ## before every commit
@@ -59,7 +59,7 @@ bench: build ## all benches as the kept results were made: half an hour on a qui
 SOAK ?= 1h
 
 soak: build ## an hour of sweep with faults; memory, goroutines and descriptors must stay flat
-	FERRITE_BIN=$(CURDIR)/$(BIN) FERRITE_SOAK=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
+	FERRITE_BIN=$(CURDIR)/$(BIN) SOAK_FOR=$(SOAK) $(GO) test -timeout 0 -count 1 -v -run '^TestSoak$$' ./test
 
 chaos: build ## conductors killed, paused, upgraded, cut off and robbed of disk and power under load, half an hour; all of it needs root. NEMESIS_SEED=n runs one again, NEMESIS_SWITCH=1 as where there is none
 	FERRITE_LONG=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 90m -count 1 -v -run '^TestCluster' ./test

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// soakFor is how long the test runs where nobody says otherwise; FERRITE_SOAK says so ("make soak": an hour).
+// soakFor is how long the test runs where nobody says otherwise; SOAK_FOR says so ("make soak": an hour).
 const soakFor = 75 * time.Second
 
 // soakSample is what a conductor holds at one moment.
@@ -41,10 +41,10 @@ func TestSoak(t *testing.T) {
 		t.Skip("takes more than a minute")
 	}
 	long := soakFor
-	if v := os.Getenv("FERRITE_SOAK"); v != "" {
+	if v := os.Getenv("SOAK_FOR"); v != "" {
 		var err error
 		if long, err = time.ParseDuration(v); err != nil {
-			t.Fatalf("FERRITE_SOAK is %q: wanted a duration, like 1h", v)
+			t.Fatalf("SOAK_FOR is %q: wanted a duration, like 1h", v)
 		}
 	}
 	const nodes = 60
