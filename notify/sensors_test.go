@@ -68,8 +68,10 @@ func TestSensorMessage(t *testing.T) {
 		return []node.Field{{Name: "Sensor Reading", Value: reading}, {Name: "Readable Thresholds", Value: "lcr ucr "}}
 	}
 	sorted := e.Sorted([]node.Sensor{
-		{ID: "Temp (0x1)", Type: "Temperature", Fields: field("1")}, {ID: "Status (0x85)", Type: "Power Supply", Fields: field("0h")},
-		{ID: "Fan (0x2)", Type: "Fan", Fields: field("3")}, {ID: "Temp (0x1)", Type: "Temperature", Fields: field("2")},
+		{ID: "Temp (0x1)", Type: "Temperature", Fields: field("1")},
+		{ID: "Status (0x85)", Type: "Power Supply", Fields: field("0h")},
+		{ID: "Fan (0x2)", Type: "Fan", Fields: field("3")},
+		{ID: "Temp (0x1)", Type: "Temperature", Fields: field("2")},
 	})
 	want := map[string]map[string]map[string]string{
 		"Temperature": {"Temp (0x1)": {"Sensor Reading": "2", "Readable Thresholds": "lcr ucr"}}, "Power": {"Status (0x85)": {"Sensor Reading": "0h", "Readable Thresholds": "lcr ucr"}},
