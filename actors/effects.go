@@ -17,13 +17,15 @@ import (
 	"ferrite/node"
 )
 
-// Pauses between reads while waiting for a power state (spec power.md section 12): each 1.5 times the last, +-10 %. A glance
-// comes after a glanceth of the first: a quarter of a second.
+// Pauses between reads while waiting for a power state (spec power.md section 12): each 1.5 times the last, +-10 %.
 const (
-	growth   = 1.5
-	jitter   = 0.1
-	glanceth = 4
+	growth = 1.5
+	jitter = 0.1
 )
+
+// glances are when a machine is looked at before the first of these reads, as parts of that pause: after an eighth and after half
+// a second.
+var glances = []float64{0.125, 0.5}
 
 // run starts an effect outside the actor; its outcome comes back as a message. On shutdown an effect that only waits is
 // abandoned: its intent stays open and goes on after the restart.
@@ -204,15 +206,18 @@ func (f *Fleet) stillOurs(n *node.Node) bool {
 }
 
 // await reads until the state is there, with growing pauses; only pauses count against the timeout. A read that fails
-// ends the wait (spec power.md section 12). Before the first there is a glance, which many machines answer already.
+// ends the wait (spec power.md section 12). Before the first there are glances, which many machines answer already.
 func (f *Fleet) await(d *bmc.Driver, n *node.Node, e node.Effect) (node.Done, bool) {
 	pause, waited, found := f.cfg.FirstRead, time.Duration(0), node.PowerUnknown
 	began := time.Now()
-	if !f.sleep(pause / glanceth) {
-		return node.Done{}, false
-	}
-	if f.glance(d, n, pause-pause/glanceth) == e.Want {
-		return node.Done{State: e.Want}, true
+	for _, part := range glances {
+		at := time.Duration(float64(pause) * part)
+		if !f.sleep(at - time.Since(began)) {
+			return node.Done{}, false
+		}
+		if f.glance(d, n, pause-time.Since(began)) == e.Want {
+			return node.Done{State: e.Want}, true
+		}
 	}
 	spent := min(time.Since(began), pause)
 	for {
