@@ -24,6 +24,7 @@ test: deps ## unit and story tests with -race, process tests against a normal bi
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
 	$(GO) test -race -timeout 25m $(UNIT)
+	$(GO) test -timeout 10m -run 'WhateverTheGossip|CrowdKeepsTheLawByGossip' ./cluster ./conductor
 	FERRITE_BIN=$(CURDIR)/$(BIN) SOAK_FOR=2m $(GO) test -timeout 25m ./test
 	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count 1 -v -run '^TestClusterNemesis$$' ./test
 

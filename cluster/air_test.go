@@ -499,6 +499,9 @@ func TestATakenNameIsTold(t *testing.T) {
 // Whatever happens to whom, Views keep their rules, nobody who was well the whole time is missed by another who was, and in the
 // end all that live are seen by all (S7: what a View is taken for is the conductor's).
 func TestWhateverTheGossipGoesThrough(t *testing.T) {
+	if raceEnabled {
+		t.Skip("runs without the race detector")
+	}
 	for seed := range uint64(2) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		under(t, 5, "fast mid", func(s *sky, p Profile) {

@@ -113,6 +113,9 @@ func (c *crowd) calm() {
 // The same with Views that come from the gossip, over memberlist and the conductor's own loop: cuts of any direction, pauses,
 // false alarms, deaths and restarts, with and without contact to the log (S1, S3-S7, S9-S12).
 func TestTheCrowdKeepsTheLawByGossip(t *testing.T) {
+	if raceEnabled {
+		t.Skip("runs without the race detector")
+	}
 	once := 0
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
