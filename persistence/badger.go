@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,6 +33,9 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	o.MetricsEnabled = false
 	o.VerifyValueChecksum = true
 	o.Logger = badgerLog{log}
+	if err := dropUnborn(dir); err != nil {
+		return nil, cannotOpen("state", dir, err)
+	}
 	if err := checkState(dir, o, log); err != nil {
 		return nil, cannotOpen("state", dir, err)
 	}
@@ -39,6 +44,25 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 		return nil, cannotOpen("state", dir, err)
 	}
 	return &badgerKV{db: db}, nil
+}
+
+// dropUnborn removes tables in memory whose file is empty: the process was killed between making the file and giving it its size,
+// nothing was ever written to it, and badger would not open (seen after kill -9).
+func dropUnborn(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if st, err := os.Stat(name); err != nil {
+			return err
+		} else if st.Size() == 0 {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (b *badgerKV) close() error { return b.db.Close() }
