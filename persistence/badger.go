@@ -46,14 +46,18 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	return &badgerKV{db: db}, nil
 }
 
-// dropUnborn removes tables in memory whose file is empty: the process was killed between making the file and giving it its size,
+// dropUnborn removes tables in memory and value logs whose file is empty: the process was killed between making the file and giving it its size,
 // nothing was ever written to it, and badger would not open (seen after kill -9).
 func dropUnborn(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	tables, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(tables, logs...) {
 		if st, err := os.Stat(name); err != nil {
 			return err
 		} else if st.Size() == 0 {
