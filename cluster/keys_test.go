@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -30,23 +29,12 @@ func setKeys(t *testing.T, m *Membership, secrets ...[]byte) {
 }
 
 // told keeps what is logged.
-type told struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (w *told) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(p)
-}
+type told struct{ syncBuffer }
 
 func (w *told) wait(t *testing.T, text string) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		w.mu.Lock()
-		all := w.b.String()
-		w.mu.Unlock()
+		all := w.String()
 		if strings.Contains(all, text) {
 			return
 		}

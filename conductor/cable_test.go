@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"ferrite/cluster"
 	cables "ferrite/internal/cut"
 	"ferrite/persistence"
 )
@@ -20,22 +19,15 @@ import (
 // TestACutCableIsFeltAndHeals cuts one of three off from the others, on real sockets: the gossip, the log and the bus feel it
 // in each direction that is cut, and all is well again when the cable is (R4, S7, N2).
 func TestACutCableIsFeltAndHeals(t *testing.T) {
-	hop := cluster.NewNetwork()
-	var cs []*Conductor
 	var all []*cables.Switch
-	for i := range 3 {
+	cs := several(t, 3, func(i int, cfg *Config) {
 		host := fmt.Sprintf("127.79.0.%d", i+1)
-		var join []string
-		if i > 0 {
-			join = []string{cs[0].membership.Addr()}
-		}
 		s := cables.New(host)
 		t.Cleanup(s.Close)
-		cfg := oneOf(t, hop, fmt.Sprintf("c%d", i+1), join...)
 		cfg.Cluster.Gossip, cfg.Cluster.Raft, cfg.Cluster.Remote, cfg.Cluster.Profile = host+":0", host+":0", host+":0", "mid"
 		cfg.Cluster.Cable = s
-		all, cs = append(all, s), append(cs, start(t, cfg))
-	}
+		all = append(all, s)
+	})
 	cut := func(ways ...cables.Way) {
 		for _, s := range all {
 			s.Set(ways...)

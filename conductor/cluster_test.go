@@ -38,12 +38,25 @@ func oneOf(t *testing.T, net *cluster.Network, name string, join ...string) Conf
 	return c
 }
 
-func three(t *testing.T) []*Conductor {
+// several are so many conductors, of which the later ones join the first; change sets what is special to each, nil = nothing.
+func several(t *testing.T, n int, change func(i int, c *Config)) (cs []*Conductor) {
 	t.Helper()
 	net := cluster.NewNetwork()
-	c1 := start(t, oneOf(t, net, "c1"))
-	at := c1.membership.Addr()
-	cs := []*Conductor{c1, start(t, oneOf(t, net, "c2", at)), start(t, oneOf(t, net, "c3", at))}
+	var join []string
+	for i := range n {
+		c := oneOf(t, net, fmt.Sprintf("c%d", i+1), join...)
+		if change != nil {
+			change(i, &c)
+		}
+		cs = append(cs, start(t, c))
+		join = []string{cs[0].membership.Addr()}
+	}
+	return cs
+}
+
+func three(t *testing.T) []*Conductor {
+	t.Helper()
+	cs := several(t, 3, nil)
 	agree(t, cs...)
 	return cs
 }
@@ -341,6 +354,18 @@ func (l *lines) count(text string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Count(l.b.String(), text)
+}
+
+// has reports whether a line holds all words.
+func (l *lines) has(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.b.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // A data folder of another cluster under the same key: refused at its start, and nobody is harmed.

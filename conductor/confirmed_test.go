@@ -4,9 +4,7 @@
 package conductor
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -14,44 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"ferrite/cluster"
 	"ferrite/httpapi/wire"
-	"ferrite/sim"
 )
 
 // TestAnyConductorKnowsWhenPowerWasConfirmed: the owner alone reads the BMC, and each conductor tells what it knows, of one node
 // and in lists of nodes of several owners.
 func TestAnyConductorKnowsWhenPowerWasConfirmed(t *testing.T) {
 	const nodes = 6
-	cfg := sim.Defaults()
-	cfg.BMCs, cfg.Listen = nodes, "0.0.0.0:0"
-	f, err := sim.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- f.Run(context.Background()) }()
-	t.Cleanup(func() { f.Close(); <-done })
-
-	net := cluster.NewNetwork()
-	var cs []*Conductor
-	for i := range 2 {
-		var join []string
-		if i > 0 {
-			join = []string{cs[0].membership.Addr()}
-		}
-		c := oneOf(t, net, fmt.Sprintf("c%d", i+1), join...)
-		c.SyncInterval = 200 * time.Millisecond
-		cs = append(cs, start(t, c))
-	}
-	for i := range nodes {
-		a := f.Addr(i)
-		body := fmt.Sprintf(`{"name":"m%d","driver":"ipmi","driver_info":{"ipmi_address":%q,"ipmi_port":%d,"ipmi_username":"admin","ipmi_password":"password"}}`, i, a.Addr(), a.Port())
-		if code, text := ask(t, cs[0], "POST", "/v1/nodes", body); code != 201 {
-			t.Fatalf("%d %s", code, text)
-		}
-		ask(t, cs[0], "PUT", fmt.Sprintf("/v1/nodes/m%d/states/provision", i), `{"target":"manage"}`)
-	}
+	f := simulated(t, nodes)
+	cs := several(t, 2, func(_ int, c *Config) { c.SyncInterval = 200 * time.Millisecond })
+	managed(t, cs[0], f, nodes)
 	type told struct {
 		At    *time.Time `json:"power_confirmed_at"`
 		Nodes []told

@@ -8,21 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"ferrite/cluster"
 	"ferrite/node"
 )
 
 // TestAnyConductorReleases: an operation that never ends is taken from its living owner by whichever conductor is asked, and
 // the node goes back to where it belongs.
 func TestAnyConductorReleases(t *testing.T) { // S6, S13
-	net := cluster.NewNetwork()
-	config := func(name string, join ...string) Config {
-		c := oneOf(t, net, name, join...)
-		c.Fake.PowerDelay, c.Policy.Valid = "100000", 200*time.Millisecond
-		return c
-	}
-	c1 := start(t, config("c1"))
-	c2 := start(t, config("c2", c1.membership.Addr()))
+	cs := several(t, 2, func(_ int, c *Config) { c.Fake.PowerDelay, c.Policy.Valid = "100000", 200*time.Millisecond })
+	c1, c2 := cs[0], cs[1]
 	agree(t, c1, c2)
 	if code, text := ask(t, c1, "POST", "/v1/nodes", `{"name":"n","driver":"fake-hardware"}`); code != 201 {
 		t.Fatalf("%d %s", code, text)

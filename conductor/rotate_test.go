@@ -59,7 +59,7 @@ func keyStatus(t *testing.T, c *Conductor) (s httpapi.KeyStatus) {
 func TestRotateThreeConductors(t *testing.T) {
 	net, dir := cluster.NewNetwork(), t.TempDir()
 	old, fresh := NewKey(), NewKey()
-	var log lockedLog
+	var log lines
 	var cs []*Conductor
 	var cfgs []Config
 	var join []string
@@ -227,34 +227,6 @@ func theBusIsOne(t *testing.T, cs []*Conductor) {
 		})
 		conn.Close()
 	}
-}
-
-// lockedLog keeps lines of a log.
-type lockedLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// has reports whether a line holds all words.
-func (l *lockedLog) has(words ...string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
-		all := true
-		for _, w := range words {
-			all = all && strings.Contains(line, w)
-		}
-		if all {
-			return true
-		}
-	}
-	return false
 }
 
 // A lone conductor rotates to the other key of its file, if there is one.

@@ -4,7 +4,6 @@
 package conductor
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,15 +29,7 @@ type rack struct {
 
 func newRack(t *testing.T, change func(*Config)) *rack {
 	t.Helper()
-	cfg := sim.Defaults()
-	cfg.BMCs, cfg.Listen = 4, "0.0.0.0:0"
-	f, err := sim.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- f.Run(context.Background()) }()
-	t.Cleanup(func() { f.Close(); <-done })
+	f := simulated(t, 4)
 	c := settings(t)
 	c.SyncInterval, c.NotificationLevel = 0, "" // sensor data does not depend on it
 	c.Sensors = DefaultSensorData()
@@ -68,9 +59,7 @@ func newRack(t *testing.T, change func(*Config)) *rack {
 // node makes a node behind a BMC.
 func (r *rack) node(name string, i int, more string) string {
 	r.t.Helper()
-	a := r.bmcs.Addr(i)
-	body := fmt.Sprintf(`{"name":%q,"driver":"ipmi","driver_info":{"ipmi_address":%q,"ipmi_port":%d,"ipmi_username":"admin","ipmi_password":"password"}%s}`, name, a.Addr(), a.Port(), more)
-	doc := r.call("POST", "/v1/nodes", body, 201)
+	doc := r.call("POST", "/v1/nodes", simulatedNode(r.bmcs, i, name, more), 201)
 	uuid, _ := doc["uuid"].(string)
 	return uuid
 }

@@ -5,14 +5,10 @@ package conductor
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"testing"
 	"time"
-
-	"ferrite/cluster"
-	"ferrite/sim"
 )
 
 // element is a BER element of less than 128 bytes.
@@ -31,34 +27,10 @@ func platformTrap(agent net.IP) []byte {
 
 // TestTrapsReachTheOwner: a trap comes to a conductor that does not look after the node, and the other one reads it.
 func TestTrapsReachTheOwner(t *testing.T) {
-	cfg := sim.Defaults()
-	cfg.BMCs, cfg.Listen = 2, "0.0.0.0:0"
-	f, err := sim.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- f.Run(context.Background()) }()
-	t.Cleanup(func() { f.Close(); <-done })
-
-	net2 := cluster.NewNetwork()
-	var cs []*Conductor
+	f := simulated(t, 2)
+	cs := several(t, 2, func(_ int, c *Config) { c.SyncInterval, c.PETListen = 10*time.Minute, "127.0.0.1:0" })
+	managed(t, cs[0], f, 2)
 	for i := range 2 {
-		var join []string
-		if i > 0 {
-			join = []string{cs[0].membership.Addr()}
-		}
-		c := oneOf(t, net2, fmt.Sprintf("c%d", i+1), join...)
-		c.SyncInterval, c.PETListen = 10*time.Minute, "127.0.0.1:0"
-		cs = append(cs, start(t, c))
-	}
-	for i := range 2 {
-		a := f.Addr(i)
-		body := fmt.Sprintf(`{"name":"m%d","driver":"ipmi","driver_info":{"ipmi_address":%q,"ipmi_port":%d,"ipmi_username":"admin","ipmi_password":"password"}}`, i, a.Addr(), a.Port())
-		if code, text := ask(t, cs[0], "POST", "/v1/nodes", body); code != 201 {
-			t.Fatalf("%d %s", code, text)
-		}
-		ask(t, cs[0], "PUT", fmt.Sprintf("/v1/nodes/m%d/states/provision", i), `{"target":"manage"}`)
 		until(t, "the node to be managed everywhere", func() bool {
 			for _, c := range cs {
 				k, _ := c.store.Holder(fmt.Sprintf("name/m%d", i))
