@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -33,9 +31,6 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 	o.MetricsEnabled = false
 	o.VerifyValueChecksum = true
 	o.Logger = badgerLog{log}
-	if err := dropUnborn(dir); err != nil {
-		return nil, cannotOpen("state", dir, err)
-	}
 	if err := checkState(dir, o, log); err != nil {
 		return nil, cannotOpen("state", dir, err)
 	}
@@ -44,29 +39,6 @@ func openBadger(dir string, log *slog.Logger) (*badgerKV, error) {
 		return nil, cannotOpen("state", dir, err)
 	}
 	return &badgerKV{db: db}, nil
-}
-
-// dropUnborn removes tables in memory and value logs whose file is empty: the process was killed between making the file and giving it its size,
-// nothing was ever written to it, and badger would not open (seen after kill -9).
-func dropUnborn(dir string) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.mem"))
-	if err != nil {
-		return err
-	}
-	logs, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
-	if err != nil {
-		return err
-	}
-	for _, name := range append(tables, logs...) {
-		if st, err := os.Stat(name); err != nil {
-			return err
-		} else if st.Size() == 0 {
-			if err := os.Remove(name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (b *badgerKV) close() error { return b.db.Close() }

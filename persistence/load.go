@@ -36,7 +36,17 @@ func (r *replica) load(store kv) (*loaded, error) {
 		l.queue = append(l.queue, q)
 		return err == nil, err
 	})
-	return l, err
+	if err != nil {
+		return nil, err
+	}
+	held := len(l.queue)
+	for _, n := range l.x.count {
+		held += n
+	}
+	if l.applied == 0 && held > 0 {
+		return nil, damaged("it", "it holds %d records and events, but does not say up to which entry of the log: what a restored snapshot ends with is gone", held)
+	}
+	return l, nil
 }
 
 // appliedIn is the newest entry whose effects a storage holds.

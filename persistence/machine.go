@@ -4,6 +4,7 @@
 package persistence
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -100,11 +101,24 @@ func (s *Raft) restoreInto(path string, from io.Reader) (*badgerKV, *loaded, err
 	}
 	batch := store.db.NewWriteBatch()
 	defer batch.Cancel()
-	if _, err := readBackup(from, batch.Set); err != nil {
+	var applied []byte
+	if _, err := readBackup(from, func(key, value []byte) error {
+		if len(key) == 1 && key[0] == keyApplied {
+			applied = value
+			return nil
+		}
+		return batch.Set(key, value)
+	}); err != nil {
 		return fail(err)
 	}
 	if err := batch.Flush(); err != nil {
 		return fail(err)
+	}
+	if applied != nil {
+		last := store.begin()
+		if err := errors.Join(last.set([]byte{keyApplied}, applied), last.commit()); err != nil {
+			return fail(err)
+		}
 	}
 	l, err := s.load(store)
 	if err != nil {

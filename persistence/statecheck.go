@@ -25,7 +25,8 @@ import (
 // that MANIFEST does not list, and meets a damaged table in a goroutine whose panic nobody can catch.
 //
 // What a crash may leave passes: the end of the newest memory table or value log torn, the end of MANIFEST torn, a table
-// that was never listed. The state is then a little older than the log, which is applied from there.
+// that was never listed, a memory table or value log without a byte (these last are removed). The state is then a little
+// older than the log, which is applied from there: so it is, too, when a disk has lost the newest memory table.
 func checkState(dir string, o badger.Options, log *slog.Logger) error {
 	s := &stateFiles{dir: dir, options: o, ends: map[uint32]int64{}, marks: map[uint32][]mark{}}
 	if err := s.list(); err != nil || s.fresh {
@@ -36,7 +37,7 @@ func checkState(dir string, o badger.Options, log *slog.Logger) error {
 			return err
 		}
 	}
-	return s.discard(log)
+	return errors.Join(s.discard(log), s.dropEmpty(log))
 }
 
 // stateFiles is badger's folder while it is looked at.
@@ -45,13 +46,14 @@ type stateFiles struct {
 	options badger.Options
 	fresh   bool // there is nothing yet
 
-	sst, mem, vlog []uint64 // numbers of the files, in order
+	sst, mem, vlog []uint64 // numbers of the files, in order; value logs that are empty are not among them
+	empty          []string // memory tables and value logs without a byte
 	tables         []*tableFile
 	mems           []*memFile
 	listed         map[uint64]bool // tables in MANIFEST
 
 	newest  uint64                                                    // newest version in listed tables
-	ends    map[uint32]int64                                          // how far each value log is in use
+	ends    map[uint32]int64                                          // how far each value log is in use, or was
 	marks   map[uint32][]mark                                         // the places in each that are
 	missing pointers                                                  // values that lie in value logs that are not there
 	seen    func(key []byte, version uint64, meta byte, value []byte) // instead of entry
@@ -70,6 +72,8 @@ var stateKinds = []struct{ suffix, format string }{
 	{".vlog", "%06d.vlog"},
 }
 
+const kindTable, kindMem, kindValues = 0, 1, 2 // in stateKinds
+
 // list finds the files by their names. Others are left alone, unless badger would take them for its own.
 func (s *stateFiles) list() error {
 	entries, err := os.ReadDir(s.dir)
@@ -80,7 +84,7 @@ func (s *stateFiles) list() error {
 	if err != nil {
 		return err
 	}
-	manifest := false
+	manifest, files := false, 0
 	for _, e := range entries {
 		manifest = manifest || e.Name() == manifestName
 		for i, k := range stateKinds {
@@ -91,6 +95,17 @@ func (s *stateFiles) list() error {
 			if err != nil || fmt.Sprintf(k.format, n) != e.Name() || !e.Type().IsRegular() {
 				return &stranger{s.path(e.Name()), fmt.Sprintf(k.format, 1)}
 			}
+			files++
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			if i != kindTable && info.Size() == 0 {
+				s.empty = append(s.empty, s.path(e.Name()))
+				if i == kindValues {
+					continue // what should lie in it is not there
+				}
+			}
 			to := []*[]uint64{&s.sst, &s.mem, &s.vlog}[i]
 			*to = append(*to, n)
 		}
@@ -98,8 +113,8 @@ func (s *stateFiles) list() error {
 	for _, l := range [][]uint64{s.sst, s.mem, s.vlog} {
 		slices.Sort(l)
 	}
-	if n := len(s.sst) + len(s.mem) + len(s.vlog); !manifest && n > 0 {
-		return damaged(s.path(manifestName), "it is gone, but %d files of the state are there, which only it can list", n)
+	if !manifest && files > 0 {
+		return damaged(s.path(manifestName), "it is gone, but %d files of the state are there, which only it can list", files)
 	}
 	s.fresh = !manifest
 	return nil
@@ -145,7 +160,7 @@ func (s *stateFiles) manifest() error {
 	for id := range m.Tables {
 		s.listed[id] = true
 		if !slices.Contains(s.sst, id) {
-			return fmt.Errorf("%w (%s lists it)", damaged(s.file(0, id), "it is gone"), file)
+			return fmt.Errorf("%w (%s lists it)", damaged(s.file(kindTable, id), "it is gone"), file)
 		}
 	}
 	return s.openTables()
@@ -163,21 +178,27 @@ func (s *stateFiles) versions() error {
 			return damaged(s.path(manifestName), "it does not list %s, which holds version %d; the listed tables end at %d", filepath.Base(t.file), t.newest, s.newest)
 		}
 	}
-	at, before := s.newest, ""
+	at, before, hollow := s.newest, "", ""
 	for _, m := range s.mems {
 		if lost := m.beyond(at); lost > 0 {
 			return damaged(m.file, "byte %d: what is there cannot be read, but version %d behind it is whole; before it is version %d", m.end, lost, max(at, m.last))
+		}
+		if m.end <= badgerHead && hollow == "" {
+			hollow = m.file
 		}
 		if m.last <= at {
 			continue
 		}
 		if m.first > at+1 {
+			if hollow != "" {
+				before = hollow
+			}
 			if before == "" {
-				before = s.file(1, m.n-1)
+				before = s.file(kindMem, m.n-1)
 			}
 			return damaged(before, "the state has the versions up to %d and those from %d on in %s; those between are gone", at, m.first, filepath.Base(m.file))
 		}
-		at, before = m.last, m.file
+		at, before, hollow = m.last, m.file, ""
 	}
 	return nil
 }
@@ -186,7 +207,7 @@ func (s *stateFiles) versions() error {
 // each place there must be the value of that key. One that is sound in itself may be another's copy.
 func (s *stateFiles) valueLogs() error {
 	for _, n := range s.vlog {
-		file, id := s.file(2, n), uint32(n) //nolint:gosec // parsed with 32 bits
+		file, id := s.file(kindValues, n), uint32(n) //nolint:gosec // parsed with 32 bits
 		if err := sheltered(file, func() error {
 			return mapped(file, func(data []byte) error {
 				if err := headOf(file, data); err != nil {
@@ -241,4 +262,17 @@ func (s *stateFiles) discard(log *slog.Logger) error {
 	}
 	log.Warn("the notes on old values make no sense and are begun anew", "file", s.path(discardName))
 	return os.Remove(s.path(discardName))
+}
+
+// dropEmpty removes the memory tables and value logs without a byte, which badger would not open. A process that is killed
+// leaves them: badger makes such a file before it gives it its size, and cuts it to nothing before it removes it. It comes
+// last, when nothing that is in use is known to be missing, so that a state that is refused stays as it was.
+func (s *stateFiles) dropEmpty(log *slog.Logger) error {
+	for _, file := range s.empty {
+		log.Warn("a file of the state is empty, holds nothing that is in use and is removed", "file", file)
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
+	return nil
 }

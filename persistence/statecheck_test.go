@@ -117,7 +117,13 @@ func halve(t *testing.T, dir string) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("memory tables: %v, %v", list, err)
 	}
-	data, err := os.ReadFile(list[0])
+	split(t, list[0], 30)
+}
+
+// split leaves so many transactions in a memory table, and puts the others, as many at least, into the next one.
+func split(t *testing.T, file string, keep int) {
+	t.Helper()
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,23 +135,24 @@ func halve(t *testing.T, dir string) {
 		}
 		at += e.size
 		if e.meta&badgerEnd != 0 {
-			if ends++; ends == 30 {
+			if ends++; ends == keep {
 				cut = at
 			}
 		}
 	}
-	if cut == 0 || ends < 50 {
-		t.Fatalf("%d transactions in %s", ends, list[0])
+	if cut == 0 || ends < 2*keep {
+		t.Fatalf("%d transactions in %s", ends, file)
 	}
 	first, second := make([]byte, len(data)), make([]byte, len(data))
 	copy(first, data[:cut])
 	copy(second, data[:badgerHead])
 	copy(second[badgerHead:], data[cut:at])
 	var n int
-	if _, err := fmt.Sscanf(filepath.Base(list[0]), "%05d.mem", &n); err != nil {
+	if _, err := fmt.Sscanf(filepath.Base(file), "%05d.mem", &n); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.WriteFile(list[0], first, 0o600), os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d.mem", n+1)), second, 0o600)); err != nil {
+	next := filepath.Join(filepath.Dir(file), fmt.Sprintf("%05d.mem", n+1))
+	if err := errors.Join(os.WriteFile(file, first, 0o600), os.WriteFile(next, second, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -119,7 +119,7 @@ func (m *memFile) beyond(known uint64) uint64 {
 
 func (s *stateFiles) memTables() error {
 	for _, n := range s.mem {
-		m := &memFile{n: n, file: s.file(1, n)}
+		m := &memFile{n: n, file: s.file(kindMem, n)}
 		if err := sheltered(m.file, func() error {
 			return mapped(m.file, func(data []byte) error {
 				if err := headOf(m.file, data); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -28,7 +29,7 @@ type tableFile struct {
 // openTables reads all tables once, block by block and entry by entry.
 func (s *stateFiles) openTables() error {
 	for _, id := range s.sst {
-		t := &tableFile{id: id, file: s.file(0, id)}
+		t := &tableFile{id: id, file: s.file(kindTable, id)}
 		visit := s.entry
 		if !s.listed[id] {
 			visit = nil
@@ -81,7 +82,7 @@ func readTable(file string, block int, compression options.CompressionType, visi
 	return newest, err
 }
 
-// pointers are values, by key, whose value logs are not there.
+// pointers are values, by key, whose value logs are not there, or empty.
 type pointers map[string]missingValue
 
 type missingValue struct {
@@ -109,8 +110,8 @@ func (s *stateFiles) entry(key []byte, version uint64, meta byte, value []byte) 
 	if !ok {
 		return
 	}
+	s.ends[p.file] = max(s.ends[p.file], p.offset+p.size)
 	if _, there := slices.BinarySearch(s.vlog, uint64(p.file)); there {
-		s.ends[p.file] = max(s.ends[p.file], p.offset+p.size)
 		s.marks[p.file] = append(s.marks[p.file], mark{uint32(p.offset), uint32(p.size), keySum(key, version)}) //nolint:gosec // parsed with 32 bits
 		return
 	}
@@ -122,8 +123,8 @@ func (s *stateFiles) entry(key []byte, version uint64, meta byte, value []byte) 
 	}
 }
 
-// values refuses a state whose value logs are not all there. Old versions of values may lack theirs: it was tidied away
-// after what was still of use had been written once more.
+// values refuses a state whose value logs are not all there, or empty. Old versions of values may lack theirs: it was tidied
+// away after what was still of use had been written once more.
 func (s *stateFiles) values() error {
 	if len(s.missing) == 0 {
 		return nil
@@ -153,8 +154,25 @@ func (s *stateFiles) values() error {
 	if err := again.memTables(); err != nil {
 		return err
 	}
-	for _, m := range lost {
-		return damaged(s.file(2, uint64(m.file)), "it is gone, with %d values that are in use", len(lost))
+	return s.lost(lost)
+}
+
+// lost names the value log that values are missing from. The newest one was never tidied away, so that it may not lack old
+// versions either: badger would give its number to the next.
+func (s *stateFiles) lost(values pointers) error {
+	count := map[uint32]int{}
+	for _, m := range values {
+		count[m.file]++
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.ends)) {
+		if count[n] == 0 && len(s.vlog) > 0 && uint64(n) <= s.vlog[len(s.vlog)-1] {
+			continue
+		}
+		file := s.file(kindValues, uint64(n))
+		if slices.Contains(s.empty, file) {
+			return damaged(file, "it is empty; values up to byte %d are in use", s.ends[n])
+		}
+		return damaged(file, "it is gone, with %d values that are in use", max(count[n], 1))
 	}
 	return nil
 }
