@@ -270,7 +270,13 @@ func unmarshal(data []byte, v any) error {
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
-	return d.Decode(v)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return fmt.Errorf("%d bytes follow the end of the value, beginning with %q", len(rest), rest[:1])
+	}
+	return nil
 }
 
 // longNumber reports whether data has 16 digits in a row: no shorter integer loses any in a float64. Of 16 bytes in a row one
