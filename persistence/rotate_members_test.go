@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,15 +24,6 @@ var (
 	newKey   = bytes.Repeat([]byte{77}, persistence.KeySize)
 	thirdKey = bytes.Repeat([]byte{78}, persistence.KeySize)
 )
-
-func finger(t *testing.T, key []byte) string {
-	t.Helper()
-	f, err := persistence.Fingerprint(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
 
 // joinWith is join with these cluster keys, the first the one that Config.Key is.
 func (c *crowd) joinWith(name string, bootstrap bool, keys ...[]byte) *persistence.Raft {
@@ -87,25 +77,7 @@ func sealedBy(t *testing.T, s *persistence.Raft, key []byte) int {
 	if _, err := s.Backup(&b); err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Count(b.Bytes(), []byte("ferrite-sealed:2:"+finger(t, key)))
-}
-
-func holding(t *testing.T, dir, text string) (out []string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(data, []byte(text)) {
-			out = append(out, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return bytes.Count(b.Bytes(), []byte("ferrite-sealed:2:"+persistence.FingerprintOf(t, key)))
 }
 
 // L3: the key of several members is replaced while all of them write: no write is refused, no record that nobody writes gets
@@ -178,7 +150,7 @@ func TestRotateTogether(t *testing.T) {
 	}
 	c.phase(persistence.TurnSealed, all...)
 	until(30)
-	was, is := finger(t, testKey), finger(t, newKey)
+	was, is := persistence.FingerprintOf(t, testKey), persistence.FingerprintOf(t, newKey)
 	for _, s := range all {
 		if n := sealedBy(t, s, testKey); n != 0 {
 			t.Errorf("%d secrets are sealed with the old key", n)
@@ -225,7 +197,7 @@ func TestRotateTogether(t *testing.T) {
 	for i, name := range []string{"c3", "c2", "c1"} {
 		c.leave(name)
 		dir := c.dirs[name]
-		if files := holding(t, filepath.Join(dir, "snapshots"), "ferrite-sealed:2:"+was); len(files) > 0 {
+		if files := persistence.FilesHolding(t, filepath.Join(dir, "snapshots"), "ferrite-sealed:2:"+was); len(files) > 0 {
 			t.Errorf("snapshots that need the old key: %v", files)
 		}
 		if r, err := persistence.CheckDir(dir, [][]byte{newKey}, nil); err != nil || r.Err() != nil || r.Secrets < quiet {
@@ -248,7 +220,7 @@ func TestRotateTogether(t *testing.T) {
 func TestRotateTogetherRefuses(t *testing.T) {
 	c := newCrowd(t)
 	all := c.threeWith(testKey)
-	is := finger(t, newKey)
+	is := persistence.FingerprintOf(t, newKey)
 	refused := func(err error, words ...string) {
 		t.Helper()
 		for _, w := range words {
@@ -262,7 +234,7 @@ func TestRotateTogetherRefuses(t *testing.T) {
 	}
 	rotate := func(s *persistence.Raft, to string) error { return s.RotateTogether(t.Context(), to) }
 	refused(rotate(all[0], ""), "no other key", "ferrite cluster key", "reload")
-	refused(rotate(all[0], finger(t, testKey)), "is the present one")
+	refused(rotate(all[0], persistence.FingerprintOf(t, testKey)), "is the present one")
 	refused(rotate(all[0], is), "not known here", "reload")
 	if err := all[0].Rotate(newKey); err == nil {
 		t.Error("one of several rotated alone")
@@ -277,11 +249,11 @@ func TestRotateTogetherRefuses(t *testing.T) {
 	refused(rotate(all[0], ""), "not known to c2, c3", is, "reload")
 	set(all[1], testKey, newKey)
 	set(all[2], testKey, newKey, thirdKey)
-	refused(rotate(all[2], ""), "several other keys", is, finger(t, thirdKey))
+	refused(rotate(all[2], ""), "several other keys", is, persistence.FingerprintOf(t, thirdKey))
 	refused(all[0].DropOldKey(t.Context()), "no key is to be dropped")
-	refused(all[0].SetKeys([][]byte{newKey}), finger(t, testKey), "put it back", "ferrite secrets rotate")
+	refused(all[0].SetKeys([][]byte{newKey}), persistence.FingerprintOf(t, testKey), "put it back", "ferrite secrets rotate")
 	// A newcomer that would seal with another key than the others is not taken in: nobody has to know that key.
-	if s, err := persistence.Open(c.withKeys("c4", false, newKey, testKey)); err == nil || !strings.Contains(err.Error(), "put "+finger(t, testKey)+" first") {
+	if s, err := persistence.Open(c.withKeys("c4", false, newKey, testKey)); err == nil || !strings.Contains(err.Error(), "put "+persistence.FingerprintOf(t, testKey)+" first") {
 		t.Errorf("a newcomer with the other key first: %v, %v", s, err)
 	}
 	c.mu.Lock()
@@ -296,7 +268,7 @@ func TestRotateTogetherRefuses(t *testing.T) {
 func TestRotateTogetherGoesOn(t *testing.T) {
 	c := newCrowd(t)
 	all := c.threeWith(testKey, newKey)
-	is, was := finger(t, newKey), finger(t, testKey)
+	is, was := persistence.FingerprintOf(t, newKey), persistence.FingerprintOf(t, testKey)
 	for i := range 10 {
 		c.commit(all[0], putNode(secretNode(i, "x"), 0))
 	}

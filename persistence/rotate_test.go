@@ -19,15 +19,6 @@ import (
 	"ferrite/node"
 )
 
-func fingerprint(t *testing.T, key []byte) string {
-	t.Helper()
-	f, err := Fingerprint(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // rotated waits for the end of a rotation.
 func rotated(t *testing.T, s *Raft) {
 	t.Helper()
@@ -36,26 +27,6 @@ func rotated(t *testing.T, s *Raft) {
 			t.Fatalf("the rotation does not end: %+v", s.Rotation())
 		}
 	}
-}
-
-// grep names the files below dir that hold the text.
-func grep(t *testing.T, dir, text string) []string {
-	t.Helper()
-	var out []string
-	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(data, []byte(text)) {
-			out = append(out, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // L3: under a running load everything comes to be sealed with the new key; records that nobody writes keep their
@@ -114,20 +85,20 @@ func TestRotate(t *testing.T) {
 			t.Error("a watcher was told of a record that did not change")
 		}
 	}
-	was, is := keyedMark+fingerprint(t, goldenKey), keyedMark+fingerprint(t, otherKey)
+	was, is := keyedMark+FingerprintOf(t, goldenKey), keyedMark+FingerprintOf(t, otherKey)
 	if data := backupOf(t, s); bytes.Contains(data, []byte(was)) || bytes.Count(data, []byte(is)) != 150 {
 		t.Errorf("of 150 secrets %d are sealed with the old key, %d with the new one", bytes.Count(data, []byte(was)), bytes.Count(data, []byte(is)))
 	}
 	if !bytes.Equal(kept, otherKey) {
 		t.Error("the new key was not kept")
 	}
-	if files := grep(t, filepath.Join(dir, "snapshots"), was); len(files) > 0 {
+	if files := FilesHolding(t, filepath.Join(dir, "snapshots"), was); len(files) > 0 {
 		t.Errorf("snapshots that need the old key: %v", files)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := Open(Config{Dir: dir, Name: "c1", Key: goldenKey}); !errors.Is(err, errWrongKey) || !strings.Contains(err.Error(), fingerprint(t, otherKey)) {
+	if n, err := Open(Config{Dir: dir, Name: "c1", Key: goldenKey}); !errors.Is(err, errWrongKey) || !strings.Contains(err.Error(), FingerprintOf(t, otherKey)) {
 		t.Fatalf("opened with the old key: %v, %v", n, err)
 	}
 	checkSecrets(t, dir, otherKey, 150)
@@ -172,13 +143,13 @@ func TestRotateGoesOn(t *testing.T) {
 			for s.Rotation().Problem == "" && time.Now().Before(end) {
 				time.Sleep(time.Millisecond)
 			}
-			if r := s.Rotation(); r.From != fingerprint(t, goldenKey) || r.Current != fingerprint(t, otherKey) || !strings.Contains(r.Problem, "read-only") {
+			if r := s.Rotation(); r.From != FingerprintOf(t, goldenKey) || r.Current != FingerprintOf(t, otherKey) || !strings.Contains(r.Problem, "read-only") {
 				t.Errorf("the rotation tells %+v", r)
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := Open(Config{Dir: dir, Name: "c1", Key: third}); !errors.Is(err, errWrongKey) || !strings.Contains(err.Error(), fingerprint(t, goldenKey)+" or "+fingerprint(t, otherKey)) {
+			if n, err := Open(Config{Dir: dir, Name: "c1", Key: third}); !errors.Is(err, errWrongKey) || !strings.Contains(err.Error(), FingerprintOf(t, goldenKey)+" or "+FingerprintOf(t, otherKey)) {
 				t.Fatalf("opened with a third key: %v, %v", n, err)
 			}
 			if r, err := CheckDir(dir, [][]byte{key}, nil); err != nil || r.Err() != nil || !r.Opened {
