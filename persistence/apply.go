@@ -38,8 +38,8 @@ type applying struct {
 
 // apply runs a batch of the log through the state machine: conditions, storage with the applied index in one
 // transaction, memory, watchers; then the outcomes are known. It depends on nothing but the log (L4). The entries are
-// durable in the log before they come here, so that memory may show them a moment before the storage has them; Applied
-// and watchers wait for the storage.
+// durable in the log before they come here, so that memory, Applied, watchers and the answer need not wait until the
+// storage has them as well; who reads the storage does (writeBehind).
 func (r *replica) apply(batch []logEntry) []outcome {
 	out := make([]outcome, len(batch))
 	a := &applying{r: r, tx: r.store.begin(), done: r.Applied()}
@@ -77,7 +77,7 @@ func (r *replica) apply(batch []logEntry) []outcome {
 	return out
 }
 
-// flush makes the storage hold all entries up to done.
+// flush gives the storage the effects of all entries up to done.
 func (a *applying) flush() error {
 	err := a.tx.set([]byte{keyApplied}, binary.BigEndian.AppendUint64(nil, uint64(a.done)))
 	if err == nil {
@@ -98,9 +98,14 @@ func (a *applying) renew() error {
 }
 
 func (a *applying) failed(err error) error {
+	return a.r.cannotWrite(err)
+}
+
+// cannotWrite ends the replica: the storage has not taken what the log holds.
+func (r *replica) cannotWrite(err error) error {
 	err = fmt.Errorf("the state on disk cannot be written: %w", err)
-	a.r.stop(err)
-	a.r.onFail(err)
+	r.stop(err)
+	r.onFail(err)
 	return err
 }
 

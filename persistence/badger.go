@@ -117,16 +117,21 @@ func (t *badgerTx) keys(prefix []byte, fn func(key []byte)) error {
 	return nil
 }
 
-func (t *badgerTx) set(key, value []byte) error {
-	t.taken += keyCost + len(key)
+// cost is what a key with its value takes of a transaction.
+func cost(key, value []byte) int {
 	if len(value) < inline {
-		t.taken += len(value)
+		return keyCost + len(key) + len(value)
 	}
+	return keyCost + len(key)
+}
+
+func (t *badgerTx) set(key, value []byte) error {
+	t.taken += cost(key, value)
 	return t.txn.Set(key, value)
 }
 
 func (t *badgerTx) del(key []byte) error {
-	t.taken += keyCost + len(key)
+	t.taken += cost(key, nil)
 	return t.txn.Delete(key)
 }
 

@@ -123,9 +123,7 @@ func (s *Raft) tidy() {
 		return
 	}
 	defer store.users.Done()
-	if b, ok := store.kv.(*badgerKV); ok {
-		if err := b.tidy(); err != nil {
-			s.log.Warn("value log not tidied", "err", err)
-		}
+	if err := store.tidy(); err != nil {
+		s.log.Warn("value log not tidied", "err", err)
 	}
 }

@@ -22,6 +22,9 @@
 // of it before the libraries do, as they take what they can read for all that there is: logcheck.go and logmeta.go for
 // the log, statecheck.go for badger, snapshots.go.
 //
+// A write is answered when the log has it and memory shows it; badger gets it moments later, together with others
+// (writebehind.go, docs/adr/0016).
+//
 // # Concurrency
 //
 // All methods may be called from any goroutine. One goroutine applies the log; readers see each entry whole. Values that

@@ -14,6 +14,7 @@ import (
 type kv interface {
 	begin() kvTx
 	view() kvView
+	tidy() error // gives room back
 	close() error
 }
 
@@ -52,6 +53,7 @@ func newMemKV() *memKV {
 }
 
 func (m *memKV) begin() kvTx  { return &memTx{m: m} }
+func (m *memKV) tidy() error  { return nil }
 func (m *memKV) close() error { return nil }
 
 func (m *memKV) view() kvView {

@@ -84,7 +84,7 @@ func (m machine) Restore(rc io.ReadCloser) error {
 	if err := s.dir.use(path); err != nil {
 		return err
 	}
-	old := s.adopt(store, l)
+	old := s.adopt(newWriteBehind(store, func(err error) { _ = s.cannotWrite(err) }), l)
 	old.users.Wait()
 	return old.close()
 }

@@ -177,7 +177,8 @@ func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 	if err != nil {
 		return err
 	}
-	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes, keep: s.cfg.OutboxKeep}, store, s.fail)
+	behind := newWriteBehind(store, func(err error) { _ = s.cannotWrite(err) })
+	s.replica = newReplica(c, outboxBounds{age: s.cfg.OutboxMaxAge, bytes: s.cfg.OutboxMaxBytes, keep: s.cfg.OutboxKeep}, behind, s.fail)
 	applied, err := appliedIn(store)
 	if err != nil {
 		return fmt.Errorf("the state in %s: %w", path, err)
@@ -199,7 +200,7 @@ func (s *Raft) openState(c *codec, snaps raft.SnapshotStore) error {
 			s.stop(fmt.Errorf("the state in %s: %w", path, err))
 			return
 		}
-		s.adopt(store, l)
+		s.adopt(behind, l)
 	})
 	return nil
 }

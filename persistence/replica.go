@@ -54,16 +54,23 @@ type sharedKV struct {
 	users sync.WaitGroup
 }
 
-// view opens a reader of the storage; done must be called after it.
+// view opens a reader of the storage, which holds all that is applied by now; done must be called after it.
 func (r *replica) view() (v kvView, done func(), err error) {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.err != nil {
-		return nil, nil, r.err
+	s, err := r.store, r.err
+	if err == nil {
+		s.users.Add(1)
 	}
-	s := r.store
-	s.users.Add(1)
-	v = s.view()
+	r.mu.RUnlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	v = s.view() // without the lock: it may wait for the storage
+	if err := r.stopped(); err != nil {
+		v.close()
+		s.users.Done()
+		return nil, nil, err
+	}
 	return v, func() { v.close(); s.users.Done() }, nil
 }
 
