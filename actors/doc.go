@@ -18,6 +18,9 @@
 // a place longest, then records, then bulk (share), and a refusal says how many are before it. Looks at a machine (sensors, events) pass by its actor: they need
 // no lock, and those who ask for the same at a time share one. There is one power sweep a conductor, not a timer a node.
 //
+// A subnet that fails as a whole is frozen by each conductor on its own; that one of them tells of it is settled by a record in
+// the log (netEvent), which one goroutine a fleet holds against what its sweep sees.
+//
 // # Failure
 //
 // An outcome is retried until it is committed or in conflict (S13). A conflict is settled by S5: reload, step again, or

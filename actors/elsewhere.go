@@ -40,7 +40,7 @@ func (s *Sweep) others(u *subnet) (rest part, ok bool) {
 	e := &s.elsewhere
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if age := min(max(s.f.live.Load().SyncInterval/8, sharesLeast), sharesMost); time.Since(e.at) < age {
+	if time.Since(e.at) < s.sharesAge() {
 		return e.by[u.name], true
 	}
 	if e.asked == nil {
@@ -57,8 +57,25 @@ func (s *Sweep) others(u *subnet) (rest part, ok bool) {
 	return part{}, false
 }
 
+// sharesAge is for how long shares are good.
+func (s *Sweep) sharesAge() time.Duration {
+	return min(max(s.f.live.Load().SyncInterval/8, sharesLeast), sharesMost)
+}
+
+// shares are the others', counted now if need be.
+func (s *Sweep) shares() map[string]part {
+	e := &s.elsewhere
+	e.mu.Lock()
+	by, old := e.by, time.Since(e.at) >= s.sharesAge()
+	e.mu.Unlock()
+	if old {
+		by = s.countOthers()
+	}
+	return by
+}
+
 // countOthers looks through the records of all nodes that are not this conductor's.
-func (s *Sweep) countOthers() {
+func (s *Sweep) countOthers() map[string]part {
 	by := map[string]part{}
 	s.f.cfg.Store.Nodes(nil, func(n *node.Node) bool {
 		if node.SyncSkipped(n) != "" || s.f.cfg.Wanted(n) {
@@ -85,4 +102,5 @@ func (s *Sweep) countOthers() {
 		u.judge()
 		u.mu.Unlock()
 	}
+	return by
 }

@@ -36,7 +36,11 @@ type Config struct {
 	Logger  *slog.Logger
 	// SubnetTopic is the first word of the subjects that tell of failing subnets; "" = they are not told.
 	SubnetTopic string
-	Clock       func() time.Time // wall clock for humans; nil = time.Now
+	// SubnetSettle is for how long a subnet must not fail before its end is told, where there are other conductors; 20 s.
+	SubnetSettle time.Duration
+	// Members are the conductors that live and hear the log, this one included; nil = it is alone.
+	Members func() []node.Owner
+	Clock   func() time.Time // wall clock for humans; nil = time.Now
 
 	LockRetry     time.Duration // S8: node_locked_retry_attempts x node_locked_retry_interval
 	SyncInterval  time.Duration // sync_power_state_interval; 0 = no power sync
@@ -58,6 +62,13 @@ func (c Config) Defaults() Config {
 	}
 	if c.Wanted == nil {
 		c.Wanted = func(*node.Node) bool { return true }
+	}
+	if c.Members == nil {
+		self := []node.Owner{{Name: c.Self.Name, Incarnation: c.Self.Incarnation}}
+		c.Members = func() []node.Owner { return self }
+	}
+	if c.SubnetSettle == 0 {
+		c.SubnetSettle = netEventSettle
 	}
 	if c.FirstRead == 0 {
 		c.FirstRead = time.Second
@@ -134,6 +145,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { f.sweep.run(ctx) })
 	wg.Go(func() { f.trimHistories(ctx) })
+	wg.Go(func() { f.tellSubnets(ctx) })
 	defer wg.Wait()
 	rev := f.cfg.Store.Applied()
 	f.catchUp() // there may be actors already, made by requests

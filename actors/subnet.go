@@ -4,14 +4,12 @@
 package actors
 
 import (
-	"encoding/json"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"ferrite/node"
-	"ferrite/persistence"
 )
 
 // When many BMCs of one subnet stop answering at once (whichever conductors look after them, see elsewhere.go), it is the network that failed, not the machines: nobody's power
@@ -34,8 +32,11 @@ type subnet struct {
 	mu      sync.Mutex // guards below, and entry.synced; entry.failing is written under it
 	synced  int        // nodes in power sync
 	failing int        // those of them whose last reading failed
-	since   time.Time  // when it went down
+	since   time.Time  // when it went down last; zero = never
+	wall    time.Time  // the same by the wall clock
+	until   time.Time  // when it came up last
 	late    bool       // it has been down for longer than states are frozen
+	lost    bool       // nodes that failed have left since it went down: somebody else is to say how they do
 }
 
 // subnetOf names the subnet of a node's BMC, and its address; "" = it is a name, or there is none.
@@ -84,8 +85,9 @@ func (s *Sweep) locate(e *entry, n *node.Node) {
 
 // nets are the subnets that a sweep has ever seen: as many as there are, not as there are nodes.
 type nets struct {
-	mu  sync.Mutex // guards all
-	all map[string]*subnet
+	mu    sync.Mutex // guards all
+	all   map[string]*subnet
+	poked chan struct{} // holds 1
 }
 
 // count takes a node into power sync or out of it.
@@ -99,6 +101,7 @@ func (u *subnet) count(e *entry, synced bool) {
 	if !synced && e.failing.Load() {
 		e.failing.Store(false)
 		u.failing--
+		u.lost = true
 	}
 	u.judge()
 }
@@ -120,17 +123,18 @@ func (u *subnet) judge() {
 	down := u.down.Load()
 	switch {
 	case !down && u.failing*100 > u.synced*subnetDown && u.many():
-		u.since, u.late = time.Now(), false
+		u.since, u.wall, u.late, u.lost = time.Now(), u.f.cfg.Clock(), false, false
 		u.down.Store(true)
 		u.f.stats.subnets.Add(1)
-		u.tell("down", "power states are frozen: this is the network, not the machines")
+		u.tell("down")
 	case down && u.failing <= max(u.synced*subnetUp/100, min(1, u.synced*subnetDown/100)): // of a small share one may be dead
 		u.down.Store(false)
+		u.until = time.Now()
 		u.f.stats.subnets.Add(-1)
-		u.tell("up", "power states are followed again")
+		u.tell("up")
 	case down && !u.late && time.Since(u.since) > subnetFreeze:
 		u.late = true
-		u.tell("late", "BMCs that still fail are treated one by one from now on")
+		u.tell("late")
 	}
 }
 
@@ -145,24 +149,8 @@ func (u *subnet) many() bool {
 	return known && nodes >= subnetLeast && (u.failing+rest.failing)*100 > nodes*subnetDown
 }
 
-// tell writes a log line and, when notifications are on, one event. mu is held: the order is that of what happened.
-func (u *subnet) tell(what, text string) {
-	u.f.cfg.Logger.Warn("many BMCs of a subnet failed at once", "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", text)
-	topic := u.f.live.Load().SubnetTopic
-	if topic == "" {
-		return
-	}
-	body, err := json.Marshal(map[string]any{
-		"event_type": "ferrite.bmc_subnet." + what, "timestamp": u.f.cfg.Clock().UTC().Format(time.RFC3339Nano), "publisher_id": "ferrite-conductor." + u.f.cfg.Self.Name,
-		"payload": map[string]any{"subnet": u.name, "nodes": u.synced, "failing": u.failing, "since": u.since.UTC().Format(time.RFC3339Nano), "text": text},
-	})
-	if err != nil {
-		return
-	}
-	priority := map[string]string{"up": "info"}[what]
-	if priority == "" {
-		priority = "error"
-	}
-	event := persistence.Event{Subject: topic + "." + priority + ".ferrite.bmc_subnet." + what, Body: body}
-	u.f.cfg.Store.Submit(persistence.Tx{Events: []persistence.Event{event}}, func(node.Rev, error) {})
+// tell writes a log line of this conductor's share, and has the failure told if no other conductor has. mu is held.
+func (u *subnet) tell(what string) {
+	u.f.cfg.Logger.Warn("many BMCs of a subnet failed at once", "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", netEventWords[what].text)
+	u.f.sweep.nets.poke()
 }

@@ -99,6 +99,7 @@ func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
 	if s := w.f.Stats(); s.SubnetsDown != 0 {
 		t.Errorf("%d subnets down in the end", s.SubnetsDown)
 	}
+	until(t, "its end to be told", func() bool { return len(w.subnetEvents()) >= 2 })
 	if got := strings.Join(w.subnetEvents(), " "); got != "ferrite.error.ferrite.bmc_subnet.down ferrite.info.ferrite.bmc_subnet.up" {
 		t.Errorf("events %s", got)
 	}

@@ -61,6 +61,7 @@ func newSweep(f *Fleet) *Sweep {
 	s := &Sweep{
 		f: f, all: map[string]*entry{}, wake: make(chan struct{}, 1), retimed: make(chan struct{}, 1), started: time.Now(),
 		tick: tickOf(f.cfg.SyncInterval, f.cfg.RecoveryEvery), behind: map[netip.Addr][]*entry{},
+		nets: nets{poked: make(chan struct{}, 1)},
 	}
 	s.enough.Store(none)
 	return s

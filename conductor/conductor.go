@@ -290,7 +290,7 @@ func (c *Conductor) act() error {
 		Policy: c.cfg.Policy, Logger: c.log, LockRetry: c.cfg.LockRetry,
 		Encoder: c.encoder(), SubnetTopic: c.cfg.subnetTopic(),
 		SyncInterval: c.cfg.SyncInterval, RecoveryEvery: c.cfg.RecoveryEvery, MaxWaiting: c.cfg.MaxWaiting, History: c.cfg.History,
-		Wanted: c.placement.mine, Groups: c.placement.groups, Hints: c.cfg.PETListen != "",
+		Wanted: c.placement.mine, Groups: c.placement.groups, Members: c.placement.members, SubnetSettle: c.cfg.subnetSettle, Hints: c.cfg.PETListen != "",
 	})
 	c.fleet = f
 	c.began("actors", func(context.Context) error { f.Close(); return nil })

@@ -77,6 +77,8 @@ type Config struct {
 	Fake      fake.Config
 
 	Sensors SensorData
+
+	subnetSettle time.Duration // see actors.Config; 0 = its default: tests are quicker
 }
 
 // Defaults is a lone conductor as Ironic would configure it, with our differences.

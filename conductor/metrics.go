@@ -34,7 +34,8 @@ var metrics = []metric{
 	{"conductor_fence_rejections_total", "BMC commands refused because the permit was lost.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Fenced) }},
 	{"conductor_permits_expired_total", "BMC commands put off because their permit was too old when it came to sending.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Expired) }},
 	{"conductor_requests_shed_total", "Requests refused because too many were waiting.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Shed) }},
-	{"conductor_bmc_subnets_down", "Subnets in which many BMCs fail at once: power states are frozen there.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.SubnetsDown) }},
+	{"conductor_bmc_subnets_down", "Subnets in which many of this conductor's BMCs fail at once: their power states are frozen. One that fails is counted by each conductor that sees it: take max, not sum.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.SubnetsDown) }},
+	{"conductor_bmc_subnet_failures", "Failures of whole subnets that are not over; each is counted by one of all conductors: take sum.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.failures) }},
 	{"conductor_bmc_frozen_readings_total", "Readings that nothing followed from because their subnet was down.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Frozen) }},
 	{"conductor_findings_late", "Findings of the power sweep that wait for their turn behind users' requests.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Late) }},
 	{"conductor_lock_refusals_total", "Requests refused with NodeLocked.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.LockRefusals) }},
@@ -149,7 +150,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), traps: m.c.traps.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
+	f := figures{fleet: m.c.fleet.Stats(), failures: m.c.fleet.SubnetFailures(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), traps: m.c.traps.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}

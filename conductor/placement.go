@@ -62,6 +62,16 @@ func (p *placement) mine(n *node.Node) bool {
 	return p.owner(n) == p.self
 }
 
+// members are the conductors that live and hear the log's leader.
+func (p *placement) members() (out []node.Owner) {
+	for _, m := range p.view.Load().Members {
+		if !m.Cut {
+			out = append(out, node.Owner{Name: m.Name, Incarnation: m.Incarnation})
+		}
+	}
+	return out
+}
+
 // groups are the conductor groups that somebody serves.
 func (p *placement) groups() (out []string) {
 	for _, m := range p.view.Load().Members {

@@ -58,5 +58,7 @@ type figures struct {
 	traps ipmi.TrapStats
 	twice int // nodes behind a BMC that another node has too
 
+	failures int // of whole subnets that this conductor counts for all
+
 	cluster clusterFigures
 }
