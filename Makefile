@@ -20,11 +20,11 @@ build:
 deps: ## Debian packages that the tests need
 	@scripts/test-deps
 
-test: deps ## unit and story tests with -race, process tests against a normal binary, then the nemesis, which wants the machine for itself
+test: deps ## unit and story tests with -race, then what goes further or only without it, process tests against a normal binary, then the nemesis, which wants the machine for itself
 	$(GO) vet ./...
 	$(GO) build -o $(BIN) ./cmd/ferrite
 	$(GO) test -race -timeout 25m $(UNIT)
-	$(GO) test -timeout 10m -run 'WhateverTheGossip|CrowdKeepsTheLawByGossip' ./cluster ./conductor
+	$(GO) test -timeout 10m -run 'WhateverTheGossip|CrowdKeepsTheLawByGossip|Remote' ./cluster ./conductor
 	FERRITE_BIN=$(CURDIR)/$(BIN) SOAK_FOR=2m $(GO) test -timeout 25m ./test
 	NEMESIS=1 FERRITE_BIN=$(CURDIR)/$(BIN) $(GO) test -timeout 20m -count 1 -v -run '^TestClusterNemesis$$' ./test
 

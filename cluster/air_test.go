@@ -499,10 +499,7 @@ func TestATakenNameIsTold(t *testing.T) {
 // Whatever happens to whom, Views keep their rules, nobody who was well the whole time is missed by another who was, and in the
 // end all that live are seen by all (S7: what a View is taken for is the conductor's).
 func TestWhateverTheGossipGoesThrough(t *testing.T) {
-	if raceEnabled {
-		t.Skip("runs without the race detector")
-	}
-	for seed := range uint64(2) {
+	for seed := range uint64(gossipWalks) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		under(t, 5, "fast mid", func(s *sky, p Profile) {
 			well := map[string]time.Time{}   // from when on a member is well
@@ -526,7 +523,7 @@ func TestWhateverTheGossipGoesThrough(t *testing.T) {
 					}
 				}
 			}
-			for range 25 {
+			for range gossipSteps {
 				who := fmt.Sprintf("c%d", 1+rng.IntN(5))
 				m := s.at[who]
 				d := time.Duration(rng.Int64N(int64(3 * bears(p))))

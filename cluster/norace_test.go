@@ -5,4 +5,5 @@
 
 package cluster
 
-const raceEnabled = false
+// How many random walks the gossip goes through, and of how many steps; the race detector gets less (race_test.go).
+const gossipWalks, gossipSteps = 2, 25

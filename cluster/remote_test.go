@@ -4,7 +4,7 @@
 //go:build !race
 
 // Several of protoactor's remotes in one process race in the library (its Start sets gRPC's logger), so that these run
-// without the race detector; the tests of whole processes run the same code.
+// without the race detector: by a plain go test, and in a step of its own of make test.
 
 package cluster
 

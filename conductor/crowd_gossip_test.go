@@ -113,19 +113,12 @@ func (c *crowd) calm() {
 // The same with Views that come from the gossip, over memberlist and the conductor's own loop: cuts of any direction, pauses,
 // false alarms, deaths and restarts, with and without contact to the log (S1, S3-S7, S9-S12).
 func TestTheCrowdKeepsTheLawByGossip(t *testing.T) {
-	if raceEnabled {
-		t.Skip("runs without the race detector")
-	}
-	once := 0
-	for seed := range uint64(3) {
+	for seed := range uint64(gossipLives) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				once += crowdLife(t, seed, 300, cluster.NewAir())
+				crowdLife(t, seed, gossipSteps, cluster.NewAir())
 				time.Sleep(2 * time.Minute) // what the gossip has begun ends
 			})
 		})
-	}
-	if once == 0 {
-		t.Error("no command of class once was sent: this shows nothing of them")
 	}
 }

@@ -5,4 +5,5 @@
 
 package conductor
 
-const raceEnabled = false
+// How many lives the crowd lives by gossip, and of how many steps; the race detector gets less (race_test.go).
+const gossipLives, gossipSteps = 3, 300
