@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,12 +33,6 @@ type soakSample struct {
 // fleet, not by time.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("reads /proc")
-	}
-	if testing.Short() {
-		t.Skip("takes more than a minute")
-	}
 	long := soakFor
 	if v := os.Getenv("SOAK_FOR"); v != "" {
 		var err error
@@ -70,7 +63,8 @@ func TestSoak(t *testing.T) {
 	}
 	var all []soakSample
 	polls := s.metric("conductor_power_sync_total")
-	for end := time.Now().Add(long); time.Now().Before(end); {
+	const enough = 12 // looks for grown; on a busy machine each may take long
+	for end := time.Now().Add(long); time.Now().Before(end) || len(all) < enough; {
 		select {
 		case <-s.p.done:
 			t.Fatal("serve ended")
@@ -82,9 +76,6 @@ func TestSoak(t *testing.T) {
 	trouble.Wait()
 	if more := s.metric("conductor_power_sync_total") - polls; more < nodes {
 		t.Errorf("%g readings in all: the sweep stood still", more)
-	}
-	if len(all) < 12 {
-		t.Skipf("only %d looks within %s: this machine is too busy to tell", len(all), long)
 	}
 	for _, problem := range grown(all, t.Logf) {
 		t.Error(problem)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,15 +84,10 @@ func TestQuietPorts(t *testing.T) {
 		}
 		defer l.Close()
 		_, text, _ := net.SplitHostPort(at)
-		if port, _ := strconv.Atoi(text); seen[at] || port < firstQuiet || port >= 20000 {
+		if port, _ := strconv.Atoi(text); seen[at] || port < firstQuiet || port >= 20000 { // Linux gives those from 32768 on, unless told otherwise
 			t.Errorf("%s: given out before %t", at, seen[at])
 		}
 		seen[at] = true
-	}
-	low, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	var from int
-	if _, serr := fmt.Sscan(string(low), &from); err == nil && serr == nil && from < firstQuiet+quietCount {
-		t.Skipf("this system gives ports from %d on to anybody", from)
 	}
 	if _, err := q.next("192.0.2.1"); err == nil || errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("an address that is not ours: %v", err)
