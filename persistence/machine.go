@@ -89,7 +89,8 @@ func (m machine) Restore(rc io.ReadCloser) error {
 	return old.close()
 }
 
-// restoreInto fills a new database from a backup and loads it.
+// restoreInto fills a new database from a backup and loads it. What says up to which entry all is there is written last: pairs
+// come in many transactions, and a disk that loses the newest of them must not leave a part that counts as the whole.
 func (s *Raft) restoreInto(path string, from io.Reader) (*badgerKV, *loaded, error) {
 	store, err := openBadger(path, s.log)
 	if err != nil {
