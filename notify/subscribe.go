@@ -27,10 +27,13 @@ type Heard struct {
 	Event     string // event_type: "baremetal.node.power_set.end"
 	Priority  string // upper case: "INFO"
 	At        time.Time
-	Payload   string         // ironic_object.name: "NodeSetPowerStatePayload"
-	Data      map[string]any // ironic_object.data
+	Payload   string         // ironic_object.name: "NodeSetPowerStatePayload"; "" = the event is our own
+	Data      map[string]any // ironic_object.data, or the whole payload
 	Raw       []byte         // the body
 }
+
+// ownEvents begins the types of events that are not Ironic's: "ferrite.bmc_subnet.down".
+const ownEvents = "ferrite."
 
 // heardBuffer is how many messages may wait for the callback before NATS's client drops some, which is an error.
 const heardBuffer = 64 << 10
@@ -100,27 +103,37 @@ func Read(subject string, body []byte) (Heard, error) {
 		inner = []byte(wrapped.Message)
 	}
 	var e struct {
-		ID        string `json:"message_id"`
-		Publisher string `json:"publisher_id"`
-		Event     string `json:"event_type"`
-		Priority  string `json:"priority"`
-		Timestamp string `json:"timestamp"`
-		Payload   struct {
-			Name string         `json:"ironic_object.name"`
-			Data map[string]any `json:"ironic_object.data"`
-		} `json:"payload"`
+		ID        string          `json:"message_id"`
+		Publisher string          `json:"publisher_id"`
+		Event     string          `json:"event_type"`
+		Priority  string          `json:"priority"`
+		Timestamp string          `json:"timestamp"`
+		Payload   json.RawMessage `json:"payload"`
 	}
 	if err := json.Unmarshal(inner, &e); err != nil {
 		return h, fmt.Errorf("wanted a notification on %s: %w", subject, err)
 	}
-	if !strings.HasPrefix(e.Event, "baremetal.") {
+	var payload struct {
+		Name string         `json:"ironic_object.name"`
+		Data map[string]any `json:"ironic_object.data"`
+	}
+	layout, into := timestampLayout, any(&payload)
+	switch {
+	case strings.HasPrefix(e.Event, ownEvents): // it is no object of Ironic's
+		layout, into = time.RFC3339Nano, &payload.Data
+	case !strings.HasPrefix(e.Event, "baremetal."):
 		return h, fmt.Errorf("wanted a notification on %s, found event_type %q", subject, e.Event)
 	}
-	at, err := time.Parse(timestampLayout, e.Timestamp)
+	at, err := time.Parse(layout, e.Timestamp)
 	if err != nil {
 		return h, fmt.Errorf("notification on %s: timestamp: %w", subject, err)
 	}
+	if len(e.Payload) > 0 {
+		if err := json.Unmarshal(e.Payload, into); err != nil {
+			return h, fmt.Errorf("notification on %s: payload: %w", subject, err)
+		}
+	}
 	h.ID, h.Publisher, h.Event, h.Priority, h.At = e.ID, e.Publisher, e.Event, e.Priority, at.UTC()
-	h.Payload, h.Data = e.Payload.Name, e.Payload.Data
+	h.Payload, h.Data = payload.Name, payload.Data
 	return h, nil
 }

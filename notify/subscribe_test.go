@@ -68,6 +68,21 @@ func TestSubscribeReadsWhatAConductorPublishes(t *testing.T) {
 	}
 }
 
+// What is not Ironic's has a payload of its own.
+func TestReadOfAnOwnEvent(t *testing.T) {
+	body := `{"event_type":"ferrite.bmc_subnet.down","timestamp":"2026-11-21T05:06:07.891Z","publisher_id":"ferrite-conductor.c1","payload":{"subnet":"192.0.2.0/24","nodes":24}}`
+	h, err := Read("s", []byte(body))
+	if err != nil || h.Event != "ferrite.bmc_subnet.down" || h.Publisher != "ferrite-conductor.c1" || h.Payload != "" || h.Data["subnet"] != "192.0.2.0/24" ||
+		h.Data["nodes"] != 24.0 || !h.At.Equal(time.Date(2026, 11, 21, 5, 6, 7, 891_000_000, time.UTC)) {
+		t.Errorf("%+v, %v", h, err)
+	}
+	for _, bad := range []string{`{"event_type":"ferrite.x","timestamp":"2026-11-21T05:06:07Z","payload":7}`, `{"event_type":"ferrite.x","timestamp":"yesterday"}`} {
+		if h, err := Read("s", []byte(bad)); err == nil {
+			t.Errorf("%s was read as %+v", bad, h)
+		}
+	}
+}
+
 func TestSubscribeEndsWithItsContext(t *testing.T) {
 	url := serve(t, "127.0.0.1:0").ClientURL()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -71,12 +71,12 @@ Subjects are ironic_versioned_notifications.<priority>.<event_type>; NATS's wild
 }
 
 // statusColours are by the last word of an event type.
-var statusColours = map[string]string{"start": cyan, "end": green, "success": green, "error": red}
+var statusColours = map[string]string{"start": cyan, "end": green, "success": green, "error": red, "down": red, "late": yellow, "up": green}
 
 // eventLine is one notification for people: time, what it is about, event, what has changed.
 func eventLine(h notify.Heard, colour palette) string {
-	about := cmp.Or(word(h.Data, "name"), word(h.Data, "uuid"))
-	event := strings.TrimPrefix(h.Event, "baremetal.")
+	about := cmp.Or(word(h.Data, "name"), word(h.Data, "uuid"), word(h.Data, "subnet"))
+	event := strings.TrimPrefix(strings.TrimPrefix(h.Event, "baremetal."), "ferrite.")
 	status := event[strings.LastIndex(event, ".")+1:]
 	line := fmt.Sprintf("%s  %-12s %s", colour.paint(dim, h.At.Local().Format("15:04:05.000")), plain(about),
 		colour.paint(statusColours[status], fmt.Sprintf("%-34s", plain(event))))
@@ -97,6 +97,14 @@ var eventDetails = map[string]func(d map[string]any) string{
 		return strings.TrimRight("on: "+word(d, "maintenance_reason"), ": ")
 	},
 	"create": func(d map[string]any) string { return word(d, "driver") + word(d, "address") },
+	"down":   subnetDetail,
+	"late":   subnetDetail,
+	"up":     subnetDetail,
+}
+
+// subnetDetail is of a rack that fails as a whole.
+func subnetDetail(d map[string]any) string {
+	return fmt.Sprintf("%v of %v BMCs fail: %s", d["failing"], d["nodes"], word(d, "text"))
 }
 
 func eventDetail(event, status string, d map[string]any) string {

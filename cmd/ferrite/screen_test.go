@@ -125,6 +125,10 @@ func TestEventLine(t *testing.T) {
 			t.Errorf("%s:\n%q, wanted\n%q", c.event, got, want)
 		}
 	}
+	subnet := map[string]any{"subnet": "192.0.2.0/24", "nodes": 24.0, "failing": 9.0, "text": "it is the network"}
+	if got, want := eventLine(notify.Heard{Event: "ferrite.bmc_subnet.down", At: at, Data: subnet}, false), "05:06:07.089  192.0.2.0/24 bmc_subnet.down                    9 of 24 BMCs fail: it is the network"; got != want {
+		t.Errorf("%q, wanted\n%q", got, want)
+	}
 	if got := eventLine(notify.Heard{Event: "baremetal.node.power_set.error", At: at, Data: nil}, true); !strings.Contains(got, "\x1b[31m") {
 		t.Errorf("an error is not red: %q", got)
 	}
