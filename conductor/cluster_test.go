@@ -273,6 +273,15 @@ func TestOneBus(t *testing.T) { // N2
 			t.Errorf("message %q came %d times", id, n)
 		}
 	}
+	until(t, "one publishes, and none says that NATS is away", func() bool {
+		publishers, up := 0, 0
+		for _, c := range cs {
+			_, text := get(t, c.APIURL()+"/metrics")
+			publishers += strings.Count(text, "\nconductor_notify_publisher 1\n")
+			up += strings.Count(text, "\nconductor_notify_up 1\n")
+		}
+		return publishers == 1 && up == len(cs)
+	})
 }
 
 // A PATCH of what places a node is made by its new owner (S6).

@@ -6,7 +6,6 @@ package conductor
 import (
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +14,7 @@ import (
 
 	"ferrite/actors"
 	"ferrite/bmc/ipmi"
+	"ferrite/notify"
 )
 
 // metric is one row of /metrics: its name, help, kind and where its value comes from. Values are read when asked for;
@@ -43,15 +43,15 @@ var metrics = []metric{
 	{"conductor_releases_total", "Operations ended by force.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Released) }},
 	{"conductor_commits_total", "Log entries applied.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Commits) }},
 	{"conductor_commit_conflicts_total", "Transactions refused because a record had changed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.Conflicts) }},
-	{"conductor_notify_published_total", "Notifications confirmed by NATS.", prometheus.CounterValue, func(f figures) float64 { return float64(f.base.Published) }},
+	{"conductor_notify_published_total", "Notifications of this conductor that NATS confirmed.", prometheus.CounterValue, func(f figures) float64 { return float64(f.base.Published) }},
 	{"conductor_notify_refused_total", "Notifications that NATS will never take (too big); they are logged and skipped.", prometheus.CounterValue, func(f figures) float64 { return float64(f.bus.Refused) }},
 	{"conductor_notify_retries_total", "Further attempts to publish a batch of notifications.", prometheus.CounterValue, func(f figures) float64 { return float64(f.bus.Retries) }},
 	{"conductor_nova_sent_total", "Power updates that Nova has taken.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Sent) }},
 	{"conductor_nova_superseded_total", "Power updates not sent because a newer one of the same server was.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Superseded) }},
 	{"conductor_nova_failed_total", "Requests to Nova or Keystone that failed; each is tried three times.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Failed) }},
 	{"conductor_nova_dropped_total", "Power updates that Nova refused, or did not take in three tries.", prometheus.CounterValue, func(f figures) float64 { return float64(f.nova.Dropped) }},
-	{"conductor_notify_outbox", "Events in the outbox that NATS or Nova have still to be told.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
-	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
+	{"conductor_notify_outbox", "Events in the outbox that NATS or Nova have still to be told; every conductor knows it: take max, not sum.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.store.OutboxDepth) }},
+	{"conductor_notify_dropped_total", "Notifications dropped because the outbox was full; every conductor counts all of them: take max, not sum.", prometheus.CounterValue, func(f figures) float64 { return float64(f.store.OutboxDropped) }},
 	{"conductor_mailbox_depth", "Requests that wait for their node's actor.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.Waiting) }},
 	{"conductor_bmc_shared_nodes", "Nodes whose BMC address another, earlier node has too.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.twice) }},
 	{"conductor_bmc_handshakes_total", "IPMI logins begun.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Handshakes) }},
@@ -100,6 +100,7 @@ type collector struct {
 	power       *prometheus.Desc
 	info        *prometheus.Desc
 	notifyState *prometheus.Desc
+	publisher   *prometheus.Desc
 	age         *prometheus.Desc
 	request     *prometheus.Desc
 	breaker     *prometheus.Desc
@@ -108,8 +109,6 @@ type collector struct {
 	dropped     *prometheus.Desc
 	synced      *prometheus.Desc
 	recovering  *prometheus.Desc
-	mu          sync.Mutex // guards emptied
-	emptied     time.Time  // when the outbox was last seen empty
 }
 
 // ageBuckets bound the histogram of how long ago each node's power was confirmed, in seconds.
@@ -121,7 +120,8 @@ func newCollector(c *Conductor) *collector {
 		provision:   prometheus.NewDesc("conductor_nodes", "Nodes by provision state.", []string{"provision_state"}, nil),
 		power:       prometheus.NewDesc("conductor_nodes_power", "Nodes by power state.", []string{"power_state"}, nil),
 		info:        prometheus.NewDesc("conductor_info", "This conductor.", []string{"name", "version", "go"}, nil),
-		notifyState: prometheus.NewDesc("conductor_notify_up", "1 while NATS confirms what is published.", nil, nil),
+		notifyState: prometheus.NewDesc("conductor_notify_up", "0 while this conductor publishes and NATS does not confirm it, else 1.", nil, nil),
+		publisher:   prometheus.NewDesc("conductor_notify_publisher", "1 on the conductor that publishes notifications: the one that leads the log.", nil, nil),
 		request:     prometheus.NewDesc("conductor_bmc_request_seconds", "Times of BMC requests.", []string{"proto", "vendor", "op", "code"}, nil),
 		breaker:     prometheus.NewDesc("conductor_bmc_breaker", "Nodes of the power sync by how their BMC does: closed answers, failing has retries left, open is given up.", []string{"state"}, nil),
 		takeover:    prometheus.NewDesc("conductor_takeover_seconds", "From seeing a conductor gone until all of its nodes that fell to this one were active here.", nil, nil),
@@ -129,7 +129,6 @@ func newCollector(c *Conductor) *collector {
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
 		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
 		dropped:     prometheus.NewDesc("conductor_bmc_packets_dropped_total", "Packets from BMCs that were not believed.", []string{"reason"}, nil),
-		emptied:     time.Now(),
 		age:         prometheus.NewDesc("conductor_power_age_seconds", "How long ago each synchronised node's power state was last confirmed.", nil, nil),
 	}
 	for _, row := range metrics {
@@ -143,7 +142,7 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.age, m.request, m.breaker, m.takeover, m.lag, m.synced, m.recovering, m.dropped} {
+	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.publisher, m.age, m.request, m.breaker, m.takeover, m.lag, m.synced, m.recovering, m.dropped} {
 		ch <- d
 	}
 }
@@ -162,11 +161,8 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.info, prometheus.GaugeValue, 1, m.c.cfg.Name, m.c.cfg.Version, runtime.Version())
 	if m.c.publisher != nil {
-		up := 0.0
-		if m.c.publisher.Stats().Up {
-			up = 1
-		}
-		ch <- prometheus.MustNewConstMetric(m.notifyState, prometheus.GaugeValue, up)
+		ch <- prometheus.MustNewConstMetric(m.notifyState, prometheus.GaugeValue, oneIf(!f.bus.Stuck))
+		ch <- prometheus.MustNewConstMetric(m.publisher, prometheus.GaugeValue, oneIf(f.bus.Runs))
 	}
 	for _, reason := range ipmi.Reasons() {
 		ch <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(f.ipmi.Drops[reason]), reason)
@@ -182,7 +178,7 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.synced, prometheus.GaugeValue, float64(breakers["closed"]+breakers["failing"]))
 	ch <- prometheus.MustNewConstMetric(m.recovering, prometheus.GaugeValue, float64(breakers["open"]))
-	ch <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, m.lagging(f.bus.Lag).Seconds())
+	ch <- prometheus.MustNewConstMetric(m.lag, prometheus.GaugeValue, lagging(f.bus).Seconds())
 }
 
 // requests are the histograms of BMC request times.
@@ -198,15 +194,12 @@ func (m *collector) requests(ch chan<- prometheus.Metric) {
 	}
 }
 
-// lagging is how long something has waited for NATS, as far as the scrapes saw.
-func (m *collector) lagging(depth int) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if depth == 0 {
-		m.emptied = time.Now()
+// lagging is how long NATS has owed the confirmation of what it was given.
+func lagging(s notify.Stats) time.Duration {
+	if s.Waits.IsZero() {
 		return 0
 	}
-	return time.Since(m.emptied)
+	return time.Since(s.Waits)
 }
 
 // ages makes the freshness histogram from the sweep's own marks.

@@ -87,7 +87,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	defer p.bus.Reset()
 	p.done.rev, p.done.index = p.feed.Cursor()
 	p.saved, p.savedAt = p.done, p.clock.Now()
-	p.stats.at(p.done)
+	p.stats.begin(p.done)
+	defer p.stats.end()
 	for ctx.Err() == nil {
 		if p.cursorDue() <= 0 {
 			p.save(ctx, cursorWait)
@@ -103,7 +104,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if p.done != p.saved {
 		p.save(context.WithoutCancel(ctx), lastWait)
 	}
-	p.stats.lag(0)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (p *Publisher) deliver(ctx context.Context, batch []Outgoing) {
 		p.passed(place{end.Rev, end.Index})
 		return
 	}
-	p.stats.lag(len(batch))
+	p.stats.lag(len(batch), p.clock.Now())
 	for again := false; ctx.Err() == nil; again = true {
 		if again {
 			p.stats.retry()

@@ -282,7 +282,7 @@ func TestUnconfirmed(t *testing.T) {
 		feed.add(3)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if s := p.Stats(); s.Lag != 3 || s.Up || s.Published != 0 || s.LastError != "no answer" || s.LastFail.IsZero() || s.Failures == 0 {
+		if s := p.Stats(); s.Lag != 3 || s.Up || !s.Runs || !s.Stuck || time.Since(s.Waits) != 2*time.Second || s.Published != 0 || s.LastError != "no answer" || s.LastFail.IsZero() || s.Failures == 0 {
 			t.Errorf("while NATS is away: %+v", s)
 		}
 		if rev, _ := feed.Cursor(); rev != 0 || feed.writes() != 0 {
@@ -290,6 +290,9 @@ func TestUnconfirmed(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
+		if s := p.Stats(); !s.Runs || s.Stuck || !s.Waits.IsZero() {
+			t.Errorf("when NATS is back: %+v", s)
+		}
 		stop()
 		if !slices.Equal(bus.got(), feed.places()) {
 			t.Errorf("published %v", bus.got())
@@ -306,7 +309,7 @@ func TestUnconfirmed(t *testing.T) {
 		if log.count("level=WARN") != 1 || log.count("level=INFO") != 1 {
 			t.Errorf("logged: %s", log.b.String())
 		}
-		if s := p.Stats(); s.Retries != failures || s.Published != 3 || !s.Up || s.Lag != 0 || s.Failures != failures {
+		if s := p.Stats(); s.Retries != failures || s.Published != 3 || !s.Up || s.Runs || s.Lag != 0 || s.Failures != failures {
 			t.Errorf("afterwards: %+v", s)
 		}
 	})

@@ -18,8 +18,11 @@ type Stats struct {
 	Failures  uint64 // failures of any kind: reading, publishing, saving the cursor
 	Lag       int    // events read from the log and not yet confirmed; the outbox may hold more
 	Up        bool   // the last attempt was confirmed
+	Runs      bool   // it publishes now; of several conductors one does (N2)
+	Stuck     bool   // it publishes now, and its last attempt failed
 	Rev       node.Rev
-	Index     int // with Rev: the last confirmed event
+	Index     int       // with Rev: the last confirmed event
+	Waits     time.Time // since when Lag events wait to be confirmed, zero = none do
 	LastError string
 	LastFail  time.Time // zero = never
 }
@@ -43,16 +46,24 @@ func (c *counters) change(f func(*Stats)) {
 	f(&c.s)
 }
 
-func (c *counters) at(p place) { c.change(func(s *Stats) { s.Rev, s.Index = p.rev, p.index }) }
-func (c *counters) lag(n int)  { c.change(func(s *Stats) { s.Lag = n }) }
-func (c *counters) retry()     { c.change(func(s *Stats) { s.Retries++ }) }
-func (c *counters) up()        { c.change(func(s *Stats) { s.Up = true }) }
+func (c *counters) begin(p place) {
+	c.change(func(s *Stats) { s.Rev, s.Index, s.Runs = p.rev, p.index, true })
+}
+
+// end leaves no trouble behind that whoever publishes next may not have.
+func (c *counters) end() {
+	c.change(func(s *Stats) { s.Runs, s.Stuck, s.Lag, s.Waits = false, false, 0, time.Time{} })
+}
+
+func (c *counters) lag(n int, now time.Time) { c.change(func(s *Stats) { s.Lag, s.Waits = n, now }) }
+func (c *counters) retry()                   { c.change(func(s *Stats) { s.Retries++ }) }
+func (c *counters) up()                      { c.change(func(s *Stats) { s.Up, s.Stuck = true, false }) }
 
 func (c *counters) confirmed(published, refused int, at place) {
 	c.change(func(s *Stats) {
 		s.Published += uint64(published)
 		s.Refused += uint64(refused)
-		s.Lag, s.Rev, s.Index = 0, at.rev, at.index
+		s.Lag, s.Waits, s.Rev, s.Index = 0, time.Time{}, at.rev, at.index
 	})
 }
 
@@ -61,7 +72,7 @@ func (c *counters) failed(err error, when time.Time, sending bool) {
 		s.Failures++
 		s.LastError, s.LastFail = err.Error(), when
 		if sending {
-			s.Up = false
+			s.Up, s.Stuck = false, true
 		}
 	})
 }

@@ -128,10 +128,14 @@ var figureRows = []struct {
 func (e *examination) backlog() {
 	const long = 60
 	waiting, lag := e.metrics.Count("conductor_notify_outbox"), e.metrics.Count("conductor_notify_lag_seconds")
-	up, publishes := e.metrics.Value("conductor_notify_up")
+	up, _ := e.metrics.Value("conductor_notify_up")
+	publishes, publisher := e.metrics.Value("conductor_notify_publisher")
 	found := fmt.Sprintf("%d events wait for NATS or Nova", waiting)
+	if publisher && publishes == 0 {
+		found += "; another conductor, the leader of the log, tells them"
+	}
 	switch {
-	case publishes && up == 0 && waiting > 0:
+	case publishes == 1 && up == 0 && waiting > 0:
 		e.add(areaConductor.Fail("outbox", found+", and NATS confirms nothing", "NATS to confirm what it is given", "look at NATS and nats_url; operations go on meanwhile"))
 	case lag > long:
 		e.add(areaConductor.Warn("outbox", fmt.Sprintf("%s, for %d s", found, lag), "an outbox that empties", "look at NATS and Nova"))

@@ -32,7 +32,10 @@ func (w ward) ServeHTTP(rw http.ResponseWriter, q *http.Request) {
 			body, status = w.ready, http.StatusServiceUnavailable
 		}
 	case "/metrics":
-		body = "conductor_info{name=\"c1\",version=\"" + version + "\"} 1\nconductor_notify_outbox 0\nconductor_notify_up 1\n" + w.metrics
+		body = "conductor_info{name=\"c1\",version=\"" + version + "\"} 1\n" + w.metrics
+		if !strings.Contains(w.metrics, "conductor_notify_up") {
+			body += "conductor_notify_outbox 0\nconductor_notify_up 1\nconductor_notify_publisher 1\n"
+		}
 	case "/v1/nodes":
 		body = `{"nodes":[]}`
 		if w.read != 0 {
@@ -77,6 +80,8 @@ func TestDoctorJudges(t *testing.T) {
 		{"an old conductor", ward{notTold: 404}, "conductor: nodes", doctor.Warn, "version"},
 		{"from elsewhere", ward{notTold: 403}, "conductor: nodes", doctor.Warn, "403"},
 		{"a dead member", ward{deadHost: "c2"}, "conductor: members", doctor.Warn, "not alive: c2"},
+		{"an outbox without NATS", ward{metrics: "conductor_notify_outbox 7\nconductor_notify_up 0\nconductor_notify_publisher 1\n"}, "conductor: outbox", doctor.Fail, "7 events wait for NATS or Nova, and NATS confirms nothing"},
+		{"an outbox that another one tells", ward{metrics: "conductor_notify_outbox 10\nconductor_notify_up 0\nconductor_notify_publisher 0\n"}, "conductor: outbox", doctor.OK, "10 events wait for NATS or Nova; another conductor, the leader of the log, tells them"},
 		{"an outbox that waits", ward{metrics: "conductor_notify_outbox 7\nconductor_notify_lag_seconds 61\n"}, "conductor: outbox", doctor.Warn, "7 events wait for NATS or Nova, for 61 s"},
 		{"subnets", ward{metrics: "conductor_bmc_subnets_down 2\n"}, "conductor: subnets", doctor.Fail, "2 subnets"},
 		{"logins", ward{metrics: "conductor_bmc_logins_refused_total 3\n"}, "conductor: logins", doctor.Warn, "3 logins"},
