@@ -116,6 +116,9 @@ func (m *members) OwnerOf(n *node.Node) string {
 	return m.place.owner(n)
 }
 
+// Served is the refusal of what a node's conductor would be asked, nil = there is one.
+func (m *members) Served(n *node.Node) error { return m.place.unserved("request", n) }
+
 // Self is this conductor's name.
 func (m *members) Self() string { return m.self.Hostname }
 

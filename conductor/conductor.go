@@ -52,13 +52,13 @@ type Conductor struct {
 	front       front
 	listener    net.Listener // of the API
 	placement   *placement
+	hop         *hop
 
 	// Of one of several conductors; nil in a lone one.
 	ring       ring
 	membership *cluster.Membership
 	transport  cluster.Transport
 	router     *cluster.Router
-	hop        *hop
 	views      atomic.Uint64          // Views taken over
 	starting   context.Context        // ends with the start, or with the cause for which it is refused
 	foreigner  atomic.Pointer[string] // the first of another cluster that was told of
@@ -301,9 +301,9 @@ func (c *Conductor) act() error {
 	c.endpoints = newEndpoints(c.store)
 	c.spawn("endpoints", c.endpoints.run)
 	c.began("operations", f.Drain)
+	c.hop = &hop{fleet: f, place: c.placement, store: c.store, log: c.log}
 	if c.membership != nil {
 		c.spawn("keys", c.tellKeys)
-		c.hop = &hop{fleet: f, place: c.placement, store: c.store, log: c.log}
 		c.router = cluster.NewRouter(c.transport, c.hop.serve)
 		c.hop.router = c.router
 		c.began("hop", func(context.Context) error { return c.router.Close() })

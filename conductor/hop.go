@@ -18,7 +18,8 @@ import (
 	"ferrite/persistence"
 )
 
-// hop brings a request to its node's owner, wherever that is (S6).
+// hop brings a request to its node's owner, wherever that is (S6). In a lone conductor, which has no router, that is itself or
+// nobody.
 type hop struct {
 	fleet  *actors.Fleet
 	place  *placement
@@ -47,11 +48,18 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		if !ok {
 			return h.fleet.Do(ctx, uuid, meta, m) // it words the refusal
 		}
-		to := h.place.owner(as(n, m))
-		if to == "" || to == h.place.self {
+		wanted := as(n, m)
+		to := h.place.owner(wanted)
+		if to == h.place.self {
 			return h.fleet.Do(ctx, uuid, meta, m)
 		}
-		last = to
+		if err := h.place.unserved(m.MsgName(), wanted); err != nil {
+			return nil, h.stuck(n, m, err)
+		}
+		last = "Conductor " + to + ", which should own the node, does not take requests"
+		if to == "" {
+			last = fmt.Sprintf("No conductor of conductor_group %q takes nodes now: %s", wanted.ConductorGroup, idle(h.place.view.Load(), wanted.ConductorGroup))
+		}
 		if peer, ok := h.place.view.Load().Find(to); ok { // the View may have changed since
 			value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})
 			if !again {
@@ -68,7 +76,18 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		}
 	}
 	h.refused.Add(1)
-	return nil, h.unavailable(m, uuid, fmt.Sprintf("conductor %s, which should own the node, does not take requests: nothing was done, try again", last))
+	return nil, h.unavailable(m, uuid, last+": nothing was done, try again")
+}
+
+// stuck is the refusal of a request for a node that nobody looks after. To change its group is the way out, unless an operation is
+// under way: that is said.
+func (h *hop) stuck(n *node.Node, m node.Msg, refusal error) error {
+	if u, ok := m.(node.UpdateNode); ok && n.Intent != nil && u.Want != nil && h.place.serves(u.Want.ConductorGroup) {
+		return &node.Error{Op: m.MsgName(), Node: n.UUID, Kind: node.Locked, Text: fmt.Sprintf(
+			"Node %s is locked by host %s, which is gone, and no other conductor serves conductor_group %q: start one, or end the operation with \"ferrite node release %s --force\".",
+			n.UUID, n.Intent.Owner.Name, n.ConductorGroup, n.UUID)}
+	}
+	return refusal
 }
 
 // as is a node as a request wants it to be: a PATCH of what places a node is checked and made by its new owner (S6).

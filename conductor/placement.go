@@ -4,6 +4,7 @@
 package conductor
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 
@@ -70,6 +71,35 @@ func (p *placement) members() (out []node.Owner) {
 		}
 	}
 	return out
+}
+
+// serves reports whether a living conductor is of a group, whether it takes nodes at the moment or not.
+func (p *placement) serves(group string) bool { return slices.Contains(p.groups(), group) }
+
+// unserved is Ironic's refusal of a request for a node of a group that no living conductor serves: conductors of other groups let
+// such nodes alone, and most likely do not reach their BMCs. nil = the group has somebody, or the node is its conductor's.
+func (p *placement) unserved(op string, n *node.Node) error {
+	if p.owner(n) != "" || p.serves(n.ConductorGroup) {
+		return nil
+	}
+	return &node.Error{Op: op, Node: n.UUID, Kind: node.NoHost, Text: fmt.Sprintf(
+		"No valid host was found. Reason: No conductor service registered which supports driver %s for conductor group %q.", n.Driver, n.ConductorGroup)}
+}
+
+// idle names the conductors of a group none of which takes nodes now, and why not.
+func idle(v *cluster.View, group string) string {
+	var out []string
+	for _, m := range v.Members {
+		if m.Group != group {
+			continue
+		}
+		state := stateOf(m)
+		if m.Joining {
+			state = "starting"
+		}
+		out = append(out, m.Name+" ("+state+")")
+	}
+	return and(out)
 }
 
 // groups are the conductor groups that somebody serves.

@@ -31,7 +31,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		file = c.cfg.HtpasswdFile
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Commands: c.commands(), Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
+		Commands: c.hop, Reader: c.store, Members: who, Health: c, Metrics: c.metricsHandler(),
 		Hardware: &hardware{fleet: c.fleet, policy: c.cfg.Policy, drivers: c.drivers, shared: c.endpoints},
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit, Limits: c.cfg.APILimits,

@@ -14,17 +14,8 @@ import (
 	"time"
 
 	"ferrite/cluster"
-	"ferrite/httpapi"
 	"ferrite/persistence"
 )
-
-// commands is what the API hands requests to.
-func (c *Conductor) commands() httpapi.Commands {
-	if c.hop != nil {
-		return c.hop
-	}
-	return c.fleet
-}
 
 // leading makes a loop that runs only while this conductor leads the log: there is one publisher (N2).
 func (c *Conductor) leading(run func(context.Context) error) func(context.Context) error {

@@ -95,7 +95,10 @@ func (c *Conductor) relayTraps(ctx context.Context) error {
 func (c *Conductor) behind(bmcs map[netip.Addr]bool) (uuids []string) {
 	c.store.Nodes(nil, func(n *node.Node) bool {
 		at, err := netip.ParseAddrPort(node.Endpoint(n))
-		if err == nil && bmcs[at.Addr()] && !c.placement.mine(n) {
+		if err != nil || !bmcs[at.Addr()] {
+			return true
+		}
+		if to := c.placement.owner(n); to != "" && to != c.cfg.Name {
 			uuids = append(uuids, n.UUID)
 		}
 		return true

@@ -56,6 +56,8 @@ type Members interface {
 	Conductors() []Conductor
 	// OwnerOf is the conductor that looks after a node, "" = nobody.
 	OwnerOf(n *node.Node) string
+	// Served is the refusal of what a node's conductor would be asked where no living one serves its group; nil = one does.
+	Served(n *node.Node) error
 	// Self is this conductor's name.
 	Self() string
 }

@@ -14,7 +14,16 @@ import (
 )
 
 // theNode resolves the node in the request's path.
-func (r *request) theNode() (*node.Node, error) { return r.findNode(r.param(0)) }
+func (r *request) theNode() (*node.Node, error) { return r.served(r.findNode(r.param(0))) }
+
+// served refuses a node that no conductor looks after where Ironic would ask its conductor, even if the record has the answer
+// (spec power.md section 1 row 2).
+func (r *request) served(n *node.Node, err error) (*node.Node, error) {
+	if err == nil && r.route.asks {
+		err = r.s.cfg.Members.Served(n)
+	}
+	return n, err
+}
 
 // findNode resolves a UUID or, from 1.5 on, a name. Below 1.91 a .json at the end of a request with a version number is
 // left out first (spec api.md section 1).

@@ -230,13 +230,13 @@ func validateNode(r *request) error {
 	case len(r.params) > 0:
 		n, err = r.theNode()
 	case ok:
-		n, err = r.findNode(ident)
+		n, err = r.served(r.findNode(ident))
 	default:
 		ident, ok := r.arg("node_uuid")
 		if !ok {
 			return invalid("Missing mandatory parameter: node")
 		}
-		n, err = r.findNode(ident)
+		n, err = r.served(r.findNode(ident))
 	}
 	if err != nil {
 		return err

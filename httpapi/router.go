@@ -32,6 +32,7 @@ type route struct {
 	oldText string // with gone: the description
 	handle  func(r *request) error
 	noHost  int       // status of node.NoHost, 0 = 404
+	asks    bool      // Ironic asks the node's conductor before anything else: without one the request is refused
 	local   bool      // needs no read index: it tells nothing of the store
 	rank    node.Rank // who goes first when more is asked than can be done
 }

@@ -195,6 +195,7 @@ func (members) Conductors() []httpapi.Conductor {
 	}
 }
 func (members) OwnerOf(*node.Node) string { return "cond-a" }
+func (members) Served(*node.Node) error   { return nil }
 func (members) Self() string              { return "cond-a" }
 
 // ready is a health that tests can spoil.
