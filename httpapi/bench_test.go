@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -48,6 +49,7 @@ func (s *shelf) Port(string) (*inventory.Port, bool)                          { 
 func (s *shelf) Holder(string) (persistence.Key, bool)                        { return persistence.Key{}, false }
 func (s *shelf) PortsOf(string) []*inventory.Port                             { return nil }
 func (s *shelf) ReadIndex(context.Context) (node.Rev, error)                  { return 1, nil }
+func (s *shelf) LeaderContact() time.Time                                     { return time.Now() }
 func (s *shelf) Ports(*inventory.Port, func(*inventory.Port) bool)            {}
 func (s *shelf) Scan(persistence.Kind, string, func(persistence.Record) bool) {}
 func (s *shelf) Nodes(after *node.Node, fn func(*node.Node) bool) {

@@ -31,6 +31,7 @@ type Reader interface {
 	PortsOf(nodeUUID string) []*inventory.Port
 	Scan(k persistence.Kind, prefix string, fn func(persistence.Record) bool)
 	ReadIndex(ctx context.Context) (node.Rev, error)
+	LeaderContact() time.Time
 }
 
 // Hardware is what drivers say without asking a BMC.
@@ -94,7 +95,7 @@ type Config struct {
 	MaxLimit       int           // largest page; 0 = 1000
 	ReadWait       time.Duration // how long a read index may take (R4); 0 = 2 s
 	CommandWait    time.Duration // how long a change may take, BMC calls included; 0 = 90 s
-	StaleAfter     time.Duration // without quorum for so long, reads are served stale (R4); 0 = 10 s
+	StaleAfter     time.Duration // after a silence of the log's leader for so long, reads are served stale (R4); 0 = 10 s
 	Limits         Limits        // of what clients can make the API hold
 }
 

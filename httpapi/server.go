@@ -38,7 +38,7 @@ type Server struct {
 	queue    atomic.Int64 // requests that ask for a place
 	refused  tally        // requests, by reason
 	maxPage  atomic.Int64
-	blind    atomic.Int64 // Unix nanoseconds since which read indexes fail, 0 = they do not
+	began    time.Time
 
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
@@ -52,7 +52,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Commands == nil || cfg.Reader == nil || cfg.Hardware == nil || cfg.Members == nil {
 		return nil, errors.New("httpapi: Commands, Reader, Hardware and Members are needed, one of them is nil")
 	}
-	s := &Server{cfg: cfg.withDefaults()}
+	s := &Server{cfg: cfg.withDefaults(), began: time.Now()}
 	table := routes()
 	if cfg.Chassis != nil {
 		table = append(table, chassisRoutes()...)

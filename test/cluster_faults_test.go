@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -277,9 +278,9 @@ func TestClusterWithoutQuorum(t *testing.T) {
 	if code != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
 		t.Errorf("a change without quorum: %d %v, Retry-After %q", code, doc, header.Get("Retry-After"))
 	}
-	code, _, _, err := e.do(last, "GET", "/v1/nodes/n", nil, nil)
-	if err != nil || code != http.StatusServiceUnavailable { // for 10 s from the first request that found no quorum
-		t.Errorf("the first read without quorum: %d %v", code, err)
+	code, _, header, err := e.do(last, "GET", "/v1/nodes/n", nil, nil)
+	if since, _ := strconv.Atoi(header.Get("Ferrite-Stale")); err != nil || code != http.StatusServiceUnavailable && since < 10 { // for 10 s from the loss, which a busy machine may take to come here
+		t.Errorf("the first read without quorum: %d after %d s, %v", code, since, err)
 	}
 	code, doc, header, err = e.do(last, "GET", "/v1/nodes/n", nil, map[string]string{"Ferrite-Stale": "1"})
 	if err != nil || code != http.StatusOK || header.Get("Ferrite-Stale") == "" || fmt.Sprint(doc["extra"]) != "map[a:before]" {
