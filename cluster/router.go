@@ -69,6 +69,7 @@ type outgoing struct {
 	to   string
 	done chan []byte // holds 1; nil = lost
 	busy bool
+	quit bool // its caller gives up: the member is to be told
 
 	heard atomic.Bool // since it was asked for
 }
@@ -132,10 +133,11 @@ func (r *Router) Call(ctx context.Context, to string, body []byte) ([]byte, erro
 			switch {
 			case o.busy:
 				return nil, ErrBusy
-			case b == nil:
+			case b == nil && !o.quit:
 				return nil, ErrLost
+			case b != nil:
+				return b, nil
 			}
-			return b, nil
 		case <-ask.C:
 			if silent++; o.heard.Swap(false) {
 				silent = 0
@@ -193,6 +195,20 @@ func (r *Router) Keep(living []string) {
 	r.mu.Unlock()
 	for _, addr := range gone {
 		r.Gone(addr)
+	}
+}
+
+// GiveUp fails what waits for a member that lives and cannot do it. It is told so on the same stream, behind the call: what it has
+// not begun it does not begin (S6).
+func (r *Router) GiveUp(addr string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for corr, o := range r.calls {
+		if o.to == addr {
+			delete(r.calls, corr)
+			o.quit = true
+			o.done <- nil
+		}
 	}
 }
 

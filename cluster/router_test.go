@@ -278,3 +278,30 @@ func TestAnAnswerOfTheFormerLifeIsNobodys(t *testing.T) { // S6
 		}
 	})
 }
+
+// Who lives and cannot answer keeps nobody waiting either: it is told that nobody waits, and other calls between the two go on (S6).
+func TestWhoCannotAnswerIsGivenUp(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan error)
+	rs := routers(t, NewNetwork(), func(ctx context.Context, body []byte) []byte {
+		if len(body) == 0 {
+			close(began)
+			<-ctx.Done()
+			ended <- ctx.Err()
+		}
+		return body
+	}, "a", "b")
+	told := make(chan error)
+	go func() { _, err := rs[0].Call(context.Background(), "b", nil); told <- err }()
+	<-began
+	rs[0].GiveUp("c") // another one
+	callsFindTheirAnswers(t, rs[0], "b")
+	rs[0].GiveUp("b")
+	if err := <-told; !errors.Is(err, ErrLost) {
+		t.Errorf("the caller is told %v", err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	callsFindTheirAnswers(t, rs[0], "b")
+	callsFindTheirAnswers(t, rs[1], "a")
+}

@@ -319,6 +319,11 @@ func (c *Conductor) attend(ctx context.Context) error {
 			}
 		}
 		known = now
+		for _, m := range now.Members { // nor for who has lost the log: it ends nothing any more (S6, S7)
+			if m.Cut && m.Name != c.cfg.Name {
+				c.router.GiveUp(m.Remote)
+			}
+		}
 		quiet := time.Since(c.store.LeaderContact())
 		leader, _, _ := c.store.Role()
 		_, seen := now.Find(leader)

@@ -118,7 +118,7 @@ func (h *hop) call(ctx context.Context, to cluster.Member, q command.Request) (v
 	case errors.Is(err, cluster.ErrBusy):
 		return nil, h.unavailable(q.Msg, q.Node, "conductor "+to.Name+" has too many requests under way: nothing was done, try again"), false
 	case err != nil:
-		return nil, h.unavailable(q.Msg, q.Node, "conductor "+to.Name+" went away before it answered: the outcome of the request is not known, read the node before trying again"), false
+		return nil, h.unavailable(q.Msg, q.Node, "conductor "+to.Name+" went away, or lost the log, before it answered: the outcome of the request is not known, read the node before trying again"), false
 	}
 	r, err := command.DecodeReply(b)
 	if err != nil {
@@ -160,8 +160,11 @@ func (h *hop) answer(ctx context.Context, body []byte) command.Reply {
 		return command.Reply{Err: &node.Error{Kind: node.Internal, Text: err.Error()}}
 	}
 	h.served.Add(1)
-	if _, err := h.store.ReadIndex(ctx); err != nil { // R2
-		return command.Reply{Err: &node.Error{Op: q.Msg.MsgName(), Node: q.Node, Kind: node.Unavailable, Text: "the owner has no contact to the log: " + err.Error()}}
+	sure, cancel := context.WithTimeout(ctx, routeTime)
+	_, err = h.store.ReadIndex(sure) // R2
+	cancel()
+	if err != nil {
+		return command.Reply{Err: &node.Error{Op: q.Msg.MsgName(), Node: q.Node, Kind: node.Unavailable, Text: "conductor " + h.place.self + ", which owns the node, has no contact to the leader of the log: nothing was done, try again"}}
 	}
 	if ctx.Err() != nil {
 		return command.Reply{NotOwner: true}
