@@ -5,35 +5,79 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"ferrite/node"
+	"ferrite/persistence"
 )
 
-// HeaderStale in a request asks for an answer from the local replica even when it cannot be confirmed; in a reply it
+// HeaderStale in a request asks for an answer from the local replica at once, even when it cannot be confirmed; in a reply it
 // tells for how many seconds the log's leader has not been heard (R4).
 const HeaderStale = "Ferrite-Stale"
 
-// fresh waits until the local replica holds every write acknowledged before this request (R1, R2).
+const (
+	leaderLost = time.Second            // who asks for a stale answer does not wait for a leader that was silent for so long
+	lastGlance = 100 * time.Millisecond // but for so long: this process may have been paused, and the leader be there
+	lookPause  = 50 * time.Millisecond  // between two looks of the lookout
+)
+
+// fresh waits until the local replica holds every write acknowledged before this request (R1, R2). A GET may do without: at
+// once if it asks for that, and when the leader has been away for StaleAfter (R4).
 func (s *Server) fresh(r *request) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ReadWait)
-	_, err := s.cfg.Reader.ReadIndex(ctx)
-	cancel()
+	get := r.method() == http.MethodGet
+	asked := get && len(r.ctx.Request.Header.Peek(HeaderStale)) > 0
+	if get && s.out.lost(2*s.cfg.ReadWait) {
+		if silent := s.silence(); silent > s.cfg.StaleAfter || asked && silent > leaderLost {
+			r.stale(silent)
+			return nil
+		}
+	}
+	began := time.Now()
+	err := s.confirm(asked)
 	if err == nil {
 		return nil
 	}
-	silent := s.silence()
-	asked := len(r.ctx.Request.Header.Peek(HeaderStale)) > 0
-	if r.method() == http.MethodGet && (asked || silent > s.cfg.StaleAfter) {
-		r.header(HeaderStale, strconv.Itoa(int(silent/time.Second)))
+	s.lookOut()
+	took, silent := time.Since(began), s.silence()
+	late := silent > s.cfg.StaleAfter && took < 2*s.cfg.ReadWait // a process that was paused has heard nobody
+	if get && (late || asked) && !errors.Is(err, persistence.ErrClosed) {
+		r.stale(max(silent, took))
 		return nil
 	}
 	return &node.Error{
 		Op: "read", Kind: node.Unavailable, Err: err,
 		Text: "The answer cannot be confirmed now: wanted a quorum of the log within " + s.cfg.ReadWait.String() + ". Try again",
 	}
+}
+
+// stale marks an answer as one that could not be confirmed.
+func (r *request) stale(d time.Duration) {
+	r.header(HeaderStale, strconv.Itoa(max(0, int(d/time.Second))))
+}
+
+// confirm is a read index of a request; one that takes a stale answer too waits only while there is a leader.
+func (s *Server) confirm(hasty bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ReadWait)
+	defer cancel()
+	if hasty {
+		go func() {
+			for ctx.Err() == nil {
+				select {
+				case <-ctx.Done():
+				case <-time.After(max(leaderLost-s.silence(), lastGlance)):
+					if s.silence() >= leaderLost {
+						cancel()
+					}
+				}
+			}
+		}()
+	}
+	_, err := s.cfg.Reader.ReadIndex(ctx)
+	return err
 }
 
 // silence is for how long the log's leader has not been heard: what is here may lack what was written since.
@@ -43,4 +87,43 @@ func (s *Server) silence() time.Duration {
 		heard = s.began
 	}
 	return time.Since(heard)
+}
+
+// lookout looks for the quorum while there is none, so that reads need not wait for it each on its own.
+type lookout struct {
+	at    atomic.Bool               // somebody looks
+	blind atomic.Pointer[time.Time] // when the last look ended in vain; nil = none did
+}
+
+// lost reports that the quorum was looked for in vain a moment ago.
+func (l *lookout) lost(moment time.Duration) bool {
+	at := l.blind.Load()
+	return at != nil && time.Since(*at) < moment
+}
+
+// lookOut begins to look for the quorum, until there is one or the server ends.
+func (s *Server) lookOut() {
+	if s.life.Err() != nil || !s.out.at.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer s.out.at.Store(false)
+		for s.life.Err() == nil {
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(s.life, s.cfg.ReadWait)
+			_, err := s.cfg.Reader.ReadIndex(ctx)
+			cancel()
+			if err == nil {
+				s.out.blind.Store(nil)
+				return
+			}
+			if now := time.Now(); now.Sub(began) < 2*s.cfg.ReadWait { // else the process was paused, and saw nothing
+				s.out.blind.Store(&now)
+			}
+			select {
+			case <-s.life.Done():
+			case <-time.After(lookPause):
+			}
+		}
+	}()
 }

@@ -19,11 +19,16 @@ import (
 type replica struct {
 	*persistence.Memory
 
-	mu    sync.Mutex // guards the fields below
-	heard time.Time  // the leader last, zero = now, and there is a quorum
+	mu      sync.Mutex // guards the fields below
+	heard   time.Time  // the leader last, zero = now, and there is a quorum
+	refuses bool       // a read index without quorum, at once
+	begun   int        // read indexes
+	waiting int        // of these, those that wait
 }
 
-func (r *replica) lose(heard time.Time) { r.mu.Lock(); defer r.mu.Unlock(); r.heard = heard }
+func (r *replica) change(f func()) { r.mu.Lock(); defer r.mu.Unlock(); f() }
+
+func (r *replica) lose(heard time.Time) { r.change(func() { r.heard = heard }) }
 
 func (r *replica) find() { r.lose(time.Time{}) }
 
@@ -37,14 +42,18 @@ func (r *replica) LeaderContact() time.Time {
 }
 
 func (r *replica) ReadIndex(ctx context.Context) (node.Rev, error) {
-	r.mu.Lock()
-	lost := !r.heard.IsZero()
-	r.mu.Unlock()
-	if lost {
-		<-ctx.Done()
-		return 0, ctx.Err()
+	var lost, refuses bool
+	r.change(func() { r.begun, lost, refuses = r.begun+1, !r.heard.IsZero(), r.refuses })
+	switch {
+	case !lost:
+		return r.Memory.ReadIndex(ctx)
+	case refuses:
+		return 0, persistence.ErrNoQuorum
 	}
-	return r.Memory.ReadIndex(ctx)
+	r.change(func() { r.waiting++ })
+	<-ctx.Done()
+	r.change(func() { r.waiting-- })
+	return 0, ctx.Err()
 }
 
 // newReplica is a world over a replica with one node.
@@ -100,5 +109,64 @@ func TestStaleCountsFromTheLoss(t *testing.T) {
 	r.find()
 	if n := w.want(200, "GET", oneNode, "").staleFor(t); n != -1 {
 		t.Errorf("a confirmed answer calls itself stale for %d s", n)
+	}
+}
+
+// Who asks for a stale answer does not wait for a quorum, and gets a confirmed one while there is one (R4).
+func TestStaleAtOnce(t *testing.T) {
+	w, r := newReplica(t, time.Hour)
+	w.http.Timeout = patience
+	asked := func() int { return w.want(200, "GET", oneNode, "", httpapi.HeaderStale+": 1").staleFor(t) }
+	for range 2 {
+		r.lose(time.Now().Add(-5 * time.Second))
+		if n := asked(); n < 5 {
+			t.Errorf("5 s after the loss: %d s", n)
+		}
+		r.lose(time.Now()) // it is not known yet
+		if n := asked(); n < 1 {
+			t.Errorf("right after the loss: %d s", n)
+		}
+		r.find()
+		if n := asked(); n != -1 {
+			t.Errorf("with a quorum: %d s", n)
+		}
+	}
+}
+
+// When the leader has been away for long, no read waits for it again; one looks out for it, and when it is back, all reads
+// are confirmed (R4).
+func TestOneLooksForTheQuorum(t *testing.T) {
+	w, r := newReplica(t, 2*patience)
+	w.http.Timeout = patience
+	r.change(func() { r.heard, r.refuses = time.Now().Add(-time.Minute), true })
+	before := r.looks()
+	w.want(200, "GET", oneNode, "")
+	reach(t, "three looks", func() bool { return r.looks() >= before+3 }) // of the request, of who looks out, and of them again
+	r.change(func() { r.refuses = false })
+	reach(t, "a long look", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.waiting == 1 })
+	known := r.looks()
+	for range 10 {
+		if n := w.want(200, "GET", oneNode, "").staleFor(t); n < 60 {
+			t.Errorf("a minute after the loss: %d s", n)
+		}
+	}
+	if n := r.looks(); n != known {
+		t.Errorf("10 stale answers looked for the quorum %d times", n-known)
+	}
+	r.find()
+	if n := w.want(200, "GET", oneNode, "").staleFor(t); n != -1 || r.looks() != known+1 {
+		t.Errorf("a read while there is a quorum: %d s, %d looks", n, r.looks()-known)
+	}
+}
+
+func (r *replica) looks() int { r.mu.Lock(); defer r.mu.Unlock(); return r.begun }
+
+// reach waits until something is so.
+func reach(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
 	}
 }

@@ -39,6 +39,9 @@ type Server struct {
 	refused  tally        // requests, by reason
 	maxPage  atomic.Int64
 	began    time.Time
+	out      lookout
+	life     context.Context // ends with Shutdown
+	end      context.CancelFunc
 
 	mu        sync.Mutex // guards the fields below
 	listeners []net.Listener
@@ -53,6 +56,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("httpapi: Commands, Reader, Hardware and Members are needed, one of them is nil")
 	}
 	s := &Server{cfg: cfg.withDefaults(), began: time.Now()}
+	s.life, s.end = context.WithCancel(context.Background())
 	table := routes()
 	if cfg.Chassis != nil {
 		table = append(table, chassisRoutes()...)
@@ -126,6 +130,7 @@ func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown takes no new connections and waits for requests under way, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.end()
 	s.mu.Lock()
 	s.stopped = true
 	waiting := false
