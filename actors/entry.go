@@ -183,7 +183,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		stats.failures.Add(1)
 		e.missed.Add(1)
 		e.eager.Store(0)
-		e.s.soon(e)
+		if mode != modeRecover { // its pause began with this reading
+			e.s.soon(e)
+		}
 		if mode == modeSkip { // given back meanwhile, as all are in the end: that says nothing about the network
 			return
 		}
@@ -225,6 +227,7 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		e.send(&outcome{msg: node.SyncSample{Rev: asked, State: hw}, sample: true})
 	case modeRecover:
 		if hw == node.PowerOn || hw == node.PowerOff {
+			e.missed.Store(0)
 			e.send(&outcome{msg: node.RecoverySample{Rev: asked, State: hw}, sample: true})
 		}
 	}

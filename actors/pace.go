@@ -28,7 +28,7 @@ func (s *Sweep) special(e *entry) (ticks uint64, extra bool) {
 	missed, mode := e.missed.Load(), e.mode.Load()
 	switch {
 	case mode == modeRecover && s.f.live.Load().RecoveryEvery > 0:
-		return max(1, min(uint64(s.patience(e, s.f.live.Load().RecoveryEvery)/s.tick), 1<<40)), false //nolint:gosec // positive
+		return s.pause(), false
 	case mode != modeSync:
 		return 0, false
 	case missed > steadyMisses:
@@ -47,6 +47,11 @@ func (s *Sweep) special(e *entry) (ticks uint64, extra bool) {
 		return s.shaken(roundTicks >> left), false
 	}
 	return 0, false
+}
+
+// pause is patience in ticks.
+func (s *Sweep) pause() uint64 {
+	return max(1, min(uint64(patience(s.f.live.Load().RecoveryEvery)/s.tick), 1<<40)) //nolint:gosec // positive
 }
 
 // shaken spreads a pause by +-1/8.

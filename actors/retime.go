@@ -29,7 +29,7 @@ func (s *Sweep) retime(interval, recovery time.Duration) {
 		if e.mode.Load() != modeRecover || recovery <= 0 || e.due <= s.now {
 			continue
 		}
-		left, most := time.Duration(e.due-s.now)*was, s.patience(e, recovery) //nolint:gosec // likewise
+		left, most := time.Duration(e.due-s.now)*was, patience(recovery) //nolint:gosec // likewise
 		if left > most {
 			left = time.Duration(rand.Int64N(int64(most))) //nolint:gosec // spreads load, no secret
 		}
@@ -43,7 +43,7 @@ func (s *Sweep) retime(interval, recovery time.Duration) {
 	}
 }
 
-// patience is for how long a BMC that is given up on is left alone.
-func (*Sweep) patience(e *entry, recovery time.Duration) time.Duration {
-	return min(recovery<<min(e.missed.Load(), 8), max(backOffMax, recovery))
-}
+// patience is for how long a BMC that is given up on is left alone: power_failure_recovery_interval, however often it has
+// failed (spec power.md section 7). It is counted from one reading's beginning to the next one's, and is shorter by the share
+// that turns are, so that none comes later than promised.
+func patience(recovery time.Duration) time.Duration { return max(1, recovery*turnShare/turnParts) }

@@ -67,7 +67,8 @@ func newSweep(f *Fleet) *Sweep {
 	return s
 }
 
-// add takes a node in; its first reading comes at its phase of the coming interval.
+// add takes a node in; its first reading comes at its phase of the coming interval, of power_failure_recovery_interval if that
+// is shorter and the node is given up on.
 func (s *Sweep) add(n *node.Node, pid *actor.PID) *entry {
 	e := &entry{s: s, uuid: n.UUID, pid: pid, phase: uint64(phase(n.UUID))}
 	s.update(e, n)
@@ -80,6 +81,9 @@ func (s *Sweep) add(n *node.Node, pid *actor.PID) *entry {
 	s.added++
 	e.number, s.inOrder = s.added, nil
 	s.place(e)
+	if e.mode.Load() == modeRecover {
+		e.due = min(e.due, s.now+max(1, s.pause()*e.phase/roundTicks))
+	}
 	s.insert(e)
 	return e
 }
@@ -143,8 +147,11 @@ func (s *Sweep) update(e *entry, n *node.Node) {
 	if net := e.subnet.Load(); net != nil {
 		net.count(e, e.mode.Load() == modeSync && !e.recorded.Load())
 	}
-	if before == modeRecover && e.mode.Load() == modeSync {
+	switch now := e.mode.Load(); {
+	case before == modeRecover && now == modeSync:
 		s.reschedule(e) // its turn may be far away
+	case known && before != modeRecover && now == modeRecover:
+		s.soon(e) // likewise
 	}
 	d := s.f.driver(n, "power")
 	if d == nil {
