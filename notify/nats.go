@@ -30,7 +30,7 @@ type Link struct {
 // Local is a NATS server in this process.
 type Local interface {
 	InProcessConn() (net.Conn, error)
-	Login() (user, password string) // who may publish there
+	Login() (user, password string) // who may publish there; no user = everybody
 }
 
 const (
@@ -75,7 +75,9 @@ func Connect(l Link) (Bus, error) {
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // Confirm reads the error; the default prints it
 	}
 	if l.InProcess != nil {
-		b.opts = append(b.opts, nats.UserInfo(l.InProcess.Login()))
+		if user, password := l.InProcess.Login(); user != "" {
+			b.opts = append(b.opts, nats.UserInfo(user, password))
+		}
 	}
 	if l.Credentials != "" {
 		b.opts = append(b.opts, nats.UserCredentials(l.Credentials))

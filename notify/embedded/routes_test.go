@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // peer starts a server that other ones may reach by a route, if they know its secret.
@@ -125,4 +126,46 @@ func TestRoutesWithAnotherSecret(t *testing.T) {
 	none := reader(t, late)
 	heard("the last one")
 	deaf(t, none, "a server with the old secret")
+}
+
+// A change of the routes cuts no client: neither us, nor one that says a name which nobody asked for.
+func TestRoutesLeaveClientsAlone(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, users := range map[string][]User{"open": nil, "with users": {{Name: "observer", Hash: string(hash)}}} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Start(Config{Listen: "127.0.0.1:0", Cluster: "127.0.0.1:0", Secret: "secret", Users: users})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Shutdown)
+			clients := map[string]*nats.Conn{}
+			connect := func(who string, opts ...nats.Option) {
+				c, err := nats.Connect(s.ClientURL(), append(opts, nats.NoReconnect())...)
+				if err != nil {
+					t.Fatalf("%s: %v", who, err)
+				}
+				t.Cleanup(c.Close)
+				clients[who] = c
+			}
+			connect("we", nats.InProcessServer(s), nats.UserInfo(s.Login()))
+			connect("observer", nats.UserInfo("observer", "secret"))
+			if users == nil {
+				connect("nobody")
+				connect("somebody", nats.UserInfo("somebody", "x"))
+			}
+			for _, to := range [][]string{{"127.0.0.1:1"}, {"127.0.0.1:1", "127.0.0.1:2"}, nil} {
+				if err := s.Routes(to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for who, c := range clients {
+				if err := c.FlushTimeout(30 * time.Second); err != nil {
+					t.Errorf("%s: %v", who, err)
+				}
+			}
+		})
+	}
 }

@@ -91,6 +91,9 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Cluster != "" {
 		auth = newSecrets(cfg.Secret, cfg.Secrets...)
 		opts.CustomRouterAuthentication = auth
+		if len(cfg.Users) == 0 {
+			opts.CustomClientAuthentication, opts.AuthTimeout = open{}, helloWait
+		}
 	}
 	kept := opts.Clone()
 	ns, err := server.NewServer(opts)

@@ -69,5 +69,27 @@ func admit(o *server.Options, users []User) (password string, err error) {
 	return password, nil
 }
 
-// Login is what a client in this process signs in with, to publish.
-func (s *Server) Login() (user, password string) { return ourselves, s.password }
+// Login is what a client in this process signs in with, to publish; no user where whoever reaches the server may.
+func (s *Server) Login() (user, password string) {
+	if s.password == "" {
+		return "", ""
+	}
+	return ourselves, s.password
+}
+
+// open admits everybody to a server without users, and forgets who they say they are: a change of the routes is a reload of the
+// server's options, and that cuts each client with a name that is none of its users'.
+type open struct{}
+
+var _ server.Authentication = open{}
+
+// helloWait is for how long, in seconds, a client of a server with open may keep silent; of one without any check it may for ever.
+const helloWait = 60
+
+// Check implements server.Authentication.
+func (open) Check(c server.ClientAuthentication) bool {
+	if o := c.GetOpts(); o.Username != "" || o.Nkey != "" {
+		o.Username, o.Nkey = "", ""
+	}
+	return true
+}
