@@ -297,18 +297,21 @@ func (c *Conductor) together(ctx context.Context) {
 	c.log.Warn("the log answers, but the gossip does not know its members: look at --gossip-listen and --join, UDP and TCP", "members", c.liveNames())
 }
 
-// attend follows the gossip: it gives the newest View to whoever places nodes, unless S7 has frozen it, and does what is due
-// when members come and go.
+// attend follows the gossip: it gives the newest View to whoever places nodes, once the log has been asked since it came, unless
+// S7 has frozen it; and it does what is due when members come and go.
 func (c *Conductor) attend(ctx context.Context) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	frozen, known := false, c.membership.View()
+	var sure *proof // for the newest View; nil = none is needed
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.membership.Changes():
 		case <-tick.C:
+		case <-sure.pending():
+			sure.came = true
 		}
 		now := c.own(c.membership.View())
 		for _, m := range known.Members { // nobody waits for the dead, frozen or not
@@ -345,15 +348,60 @@ func (c *Conductor) attend(ctx context.Context) error {
 				c.log.Info("the leader of the log is heard again")
 			}
 		}
+		c.placement.known.Store(now)
 		switch {
 		case frozen || lone:
 			c.placement.old.Store(true)
-		case now.Seq != c.placement.view.Load().Seq:
+		case now.Seq != c.placement.view.Load().Seq && sure.of(now) && sure.came:
 			c.adopt(now)
+		case now.Seq != c.placement.view.Load().Seq:
+			if !sure.of(now) {
+				sure = c.prove(ctx, sure, now)
+			}
 		case c.placement.old.Swap(false): // nobody has come or gone meanwhile
 			c.fleet.Rebalance()
 		}
 	}
+}
+
+// proof is a read index that began after a View was seen. Without one a View gives nobody nodes: who sees no other conductor any
+// more may be the one that is cut off, and the gossip notices that before the silence of the log's leader does (S3, S7).
+type proof struct {
+	seq  uint64        // of the View
+	done chan struct{} // closed once the read index has come
+	stop context.CancelFunc
+	came bool // that was seen
+}
+
+// prove asks the log for as long as that takes, for one View in the place of another one.
+func (c *Conductor) prove(ctx context.Context, before *proof, v *cluster.View) *proof {
+	if before != nil {
+		before.stop()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	p := &proof{seq: v.Seq, done: make(chan struct{}), stop: cancel}
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil {
+			if _, err := c.store.ReadIndex(ctx); err == nil {
+				close(p.done)
+				return
+			}
+			wait(ctx, 20*time.Millisecond)
+		}
+	}()
+	return p
+}
+
+// of reports whether it is for a View.
+func (p *proof) of(v *cluster.View) bool { return p != nil && p.seq == v.Seq }
+
+// pending is closed when it comes; nil = nothing is waited for.
+func (p *proof) pending() <-chan struct{} {
+	if p == nil || p.came {
+		return nil
+	}
+	return p.done
 }
 
 // remotes are where the members take calls.

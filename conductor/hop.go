@@ -60,7 +60,7 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		if to == "" {
 			last = fmt.Sprintf("No conductor of conductor_group %q takes nodes now: %s", wanted.ConductorGroup, idle(h.place.view.Load(), wanted.ConductorGroup))
 		}
-		if peer, ok := h.place.view.Load().Find(to); ok { // the View may have changed since
+		if peer, ok := h.place.view.Load().Find(to); ok && h.place.answers(peer) { // the View may have changed since, or be about to
 			value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})
 			if !again {
 				return value, err

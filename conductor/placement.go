@@ -15,7 +15,8 @@ import (
 // placement says who should own a node: a View of the members, and the node's key in it.
 type placement struct {
 	view        atomic.Pointer[cluster.View]
-	old         atomic.Bool // view is frozen, or the gossip errs: see mine
+	known       atomic.Pointer[cluster.View] // what the gossip says, before the log has proved that view may follow; nil = view
+	old         atomic.Bool                  // view is frozen, or the gossip errs: see mine
 	self        string
 	incarnation uint64
 }
@@ -61,6 +62,16 @@ func (p *placement) mine(n *node.Node) bool {
 		return false
 	}
 	return p.owner(n) == p.self
+}
+
+// answers reports whether a member that places nodes is still there to be asked.
+func (p *placement) answers(m cluster.Member) bool {
+	known := p.known.Load()
+	if known == nil {
+		return true
+	}
+	now, ok := known.Find(m.Name)
+	return ok && now.Incarnation == m.Incarnation && !now.Cut
 }
 
 // members are the conductors that live and hear the log's leader.
