@@ -5,10 +5,12 @@ package bench
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -61,25 +63,40 @@ type Verdict struct {
 	Fails bool
 }
 
-// Compare holds a report's ratios against the newest kept report of the same bench and size in a folder. A ratio fails when
-// its median is more than Limit worse, and even its best round is worse than the kept median: one bad round on a busy machine
-// is no regression. Only ratios are compared: figures of two moments are not.
-func (r *Report) Compare(dir string) (kept string, out []Verdict, err error) {
-	old, kept, err := newest(dir, r)
+// Comparison is what came of Compare.
+type Comparison struct {
+	Kept     string // file that was compared with
+	Verdicts []Verdict
+	Missing  []Ratio // kept, and not measured by this run: it was made with less
+}
+
+// Compare holds a report's ratios against the newest kept report of the same bench, size and set in a folder; ErrNothingKept
+// if there is none. A ratio fails when its median is more than Limit worse, and even its best round is worse than the kept
+// median: one bad round on a busy machine is no regression. Only ratios are compared: figures of two moments are not.
+func (r *Report) Compare(dir string) (Comparison, error) {
+	names, err := keptFiles(dir, r.Bench, r.BMCs, r.Set)
 	if err != nil {
-		return "", nil, err
+		return Comparison{}, err
 	}
-	for _, q := range r.Ratios {
-		for _, k := range old.Ratios {
-			if k.A == q.A && k.B == q.B && k.Figure == q.Figure && k.Median > 0 && q.Median > 0 {
-				out = append(out, judge(q, k))
-			}
+	out := Comparison{Kept: names[len(names)-1]} // they begin with the day
+	old, err := Load(out.Kept)
+	if err != nil {
+		return out, err
+	}
+	for _, k := range old.Ratios {
+		i := slices.IndexFunc(r.Ratios, func(q Ratio) bool { return k.A == q.A && k.B == q.B && k.Figure == q.Figure })
+		switch {
+		case k.Median <= 0:
+		case i < 0 || r.Ratios[i].Median <= 0:
+			out.Missing = append(out.Missing, k)
+		default:
+			out.Verdicts = append(out.Verdicts, judge(r.Ratios[i], k))
 		}
 	}
-	if len(out) == 0 {
-		return kept, nil, fmt.Errorf("%s has no ratio that this run has: give both the same --against", kept)
+	if len(out.Verdicts) == 0 {
+		return out, fmt.Errorf("%s has no ratio that this run has: give both the same --against", out.Kept)
 	}
-	return kept, out, nil
+	return out, nil
 }
 
 func judge(now, kept Ratio) Verdict {
@@ -103,16 +120,49 @@ func smaller(q Ratio) bool {
 // us begins the names of our own contenders.
 const us = "ferrite"
 
-// newest finds the last kept report of the same bench and size.
-func newest(dir string, like *Report) (*Report, string, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*"+like.base()[10:]+".json"))
-	if err != nil || len(names) == 0 {
-		return nil, "", fmt.Errorf("%s has no kept result *%s.json to compare with: make one with --out %s", dir, like.base()[10:], dir)
+// ErrNothingKept is that a folder has nothing to compare with.
+var ErrNothingKept = errors.New("no kept result")
+
+// AnySize is a number of BMCs that is not known before the run.
+const AnySize = -1
+
+// Kept reports, before a run, whether a folder has a result that it can be compared with: of any bench if its name is "".
+// The error is ErrNothingKept if it has none; no folder is another one.
+func Kept(dir, bench string, bmcs int, set string) error {
+	_, err := keptFiles(dir, bench, bmcs, set)
+	return err
+}
+
+// keptFiles are the JSON files of a bench, size and set, the oldest first. What was saved beside is none of them.
+func keptFiles(dir, bench string, bmcs int, set string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("folder of kept results: %w", err)
 	}
-	slices.Sort(names) // they begin with the day
-	name := names[len(names)-1]
-	old, err := Load(name)
-	return old, name, err
+	tail, pattern := "", "[a-z]+(-[0-9]+)?"
+	if bench != "" {
+		tail, pattern = "-"+bench, regexp.QuoteMeta(bench)
+		switch {
+		case bmcs == AnySize:
+			pattern, tail = pattern+"(-[0-9]+)?", tail+"*"
+		case bmcs > 0:
+			pattern, tail = pattern+fmt.Sprintf("-%d", bmcs), tail+fmt.Sprintf("-%d", bmcs)
+		}
+	}
+	if set != "" {
+		pattern, tail = pattern+"-"+regexp.QuoteMeta(set), tail+"-"+set
+	}
+	is := regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}-` + pattern + `\.json$`)
+	var out []string
+	for _, e := range entries { // sorted by name
+		if is.MatchString(e.Name()) {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w *%s.json in %s to compare with: make one with --out %s, without --compare", ErrNothingKept, tail, dir, dir)
+	}
+	return out, nil
 }
 
 // Load reads a kept report.

@@ -130,6 +130,7 @@ type Report struct {
 	Bench    string            `json:"bench"`
 	BMCs     int               `json:"bmcs"`
 	Rounds   int               `json:"rounds"`
+	Set      string            `json:"set,omitempty"` // Quick, or "" = of full length
 	Machine  string            `json:"machine"`
 	Versions map[string]string `json:"versions"`
 	Command  string            `json:"command"`
@@ -308,21 +309,31 @@ func digits(v float64) string {
 	}
 }
 
-// base is a report's file name without its end: the day, the bench, and the number of BMCs if it has one.
+// Quick is the Set of short runs, which show that a bench works and little else.
+const Quick = "quick"
+
+// base is a report's file name without its end: the day, the bench, the number of BMCs if it has one, and its set.
 func (r *Report) base() string {
 	name := r.Date[:10] + "-" + r.Bench
 	if r.BMCs > 0 {
 		name += fmt.Sprintf("-%d", r.BMCs)
 	}
+	if r.Set != "" {
+		name += "-" + r.Set
+	}
 	return name
 }
 
-// Save writes JSON, Markdown, a file for benchstat, and plots into a folder; it returns the Markdown file's name.
-func (r *Report) Save(dir string) (string, error) {
+// Save writes JSON, Markdown, a file for benchstat, and plots into a folder; it returns the Markdown file's name. What is
+// saved beside ("worse", say) has a name of its own, writes over no kept result, and is compared with by nobody.
+func (r *Report) Save(dir, beside string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // results are for everybody
 		return "", err
 	}
 	base := filepath.Join(dir, r.base())
+	if beside != "" {
+		base += "-" + beside
+	}
 	doc, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return "", err

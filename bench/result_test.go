@@ -6,6 +6,7 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"os"
@@ -52,7 +53,7 @@ func TestShapeOfTheJSON(t *testing.T) {
 	r := report("2026-01-02", []float64{1, 2, 3}, []float64{2, 4, 6})
 	rss, allocs := int64(5), 0.0
 	r.Results[0].RSS, r.Results[0].Allocs = &rss, &allocs
-	name, err := r.Save(dir)
+	name, err := r.Save(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +96,11 @@ func TestShapeOfTheJSON(t *testing.T) {
 
 func TestRegressionIsByRatio(t *testing.T) {
 	dir := t.TempDir()
-	if _, _, err := report("2026-01-03", []float64{1}, []float64{2}).Compare(dir); err == nil || !strings.Contains(err.Error(), "no kept result") {
+	if _, err := report("2026-01-03", []float64{1}, []float64{2}).Compare(dir); !errors.Is(err, ErrNothingKept) {
 		t.Errorf("nothing kept: %v", err)
 	}
 	for day, ours := range map[string]float64{"2026-01-01": 9, "2026-01-02": 1} { // the last one counts
-		if _, err := report(day, []float64{ours, ours, ours}, []float64{2, 2, 2}).Save(dir); err != nil {
+		if _, err := report(day, []float64{ours, ours, ours}, []float64{2, 2, 2}).Save(dir, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,9 +115,10 @@ func TestRegressionIsByRatio(t *testing.T) {
 		{"30 % worse, but one round was as good", []float64{1, 1.3, 1.3}, []float64{2, 2, 2}, 0},
 		{"better", []float64{0.5, 0.5, 0.5}, []float64{2, 2, 2}, 0},
 	} {
-		kept, all, err := report("2026-01-03", x.ours, x.theirs).Compare(dir)
-		if err != nil || !strings.Contains(kept, "2026-01-02") || len(all) != 3 {
-			t.Fatalf("%s: %s %v %v", x.name, kept, all, err)
+		to, err := report("2026-01-03", x.ours, x.theirs).Compare(dir)
+		all := to.Verdicts
+		if err != nil || !strings.Contains(to.Kept, "2026-01-02") || len(all) != 3 || len(to.Missing) != 0 {
+			t.Fatalf("%s: %+v %v", x.name, to, err)
 		}
 		n := 0
 		for _, v := range all {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -62,7 +61,7 @@ func DefaultPlan() Plan {
 func Measured(dir string) (Costs, error) {
 	c := Costs{Cores: 2}
 	load := func(what string) *Report {
-		names, _ := filepath.Glob(filepath.Join(dir, "*-"+what+".json")) // the pattern is ours
+		names, _ := keptFiles(dir, what, AnySize, "") // none is no error: what it would tell is assumed
 		var best *Report
 		for _, name := range names {
 			if r, err := Load(name); err == nil && (best == nil || r.BMCs > best.BMCs || r.BMCs == best.BMCs && r.Date > best.Date) {
@@ -86,7 +85,7 @@ func Measured(dir string) (Costs, error) {
 		*into = otherwise
 		c.Missing = append(c.Missing, fmt.Sprintf("%s (%s): %g", row, figure, otherwise))
 	}
-	sync, commit, takeover := load("sync-*"), load("commit"), load("takeover-*")
+	sync, commit, takeover := load("sync"), load("commit"), load("takeover")
 	if sync == nil && commit == nil {
 		return c, fmt.Errorf("%s has no kept results of \"sync\" and \"commit\": make them with --out %s", dir, dir)
 	}

@@ -76,14 +76,21 @@ func TestScaleReadsWhatWasKept(t *testing.T) {
 		r := &Report{Bench: "sync", BMCs: bmcs, Date: "2026-01-02T00:00:00Z"}
 		r.row(keptWhole, "").set(figCPU, cpu).set("bytes_per_node", 11_000)
 		r.sum()
-		if _, err := r.Save(dir); err != nil {
+		if _, err := r.Save(dir, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Save(dir, "worse"); err != nil {
+			t.Fatal(err)
+		}
+		r.Set, r.BMCs, r.Results[0].CPU.Median = Quick, 2*bmcs, 99 // neither of these is read
+		if _, err := r.Save(dir, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := &Report{Bench: "takeover", BMCs: 50_000, Date: "2026-01-02T00:00:00Z"}
 	r.row(followerDies, "").set("detected_s", 1.1).set("bytes_per_node", 7000)
 	r.sum()
-	if _, err := r.Save(dir); err != nil {
+	if _, err := r.Save(dir, ""); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Measured(dir)

@@ -10,11 +10,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -24,7 +26,9 @@ import (
 func newBench() *cobra.Command {
 	return group("bench", "Measure Ferrite against raw limits and other tools",
 		`Measure Ferrite against raw limits and other tools, in turns within one run. Load goes to loopback only. Each bench prints a
-Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds its ratios against what was kept.`,
+Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds its ratios against what was kept. With
+both, only what stands the comparison takes the place of what was kept: a run with a ratio that is too much worse is saved beside it,
+with "-worse" in its names, and one that lacks a kept ratio with "-part".`,
 		"  ferrite bench sync --bmcs 1000\n  ferrite bench all --out bench/results",
 		newBenchSync(), newBenchGrowth(), newBenchAPI(), newBenchCommit(), newBenchTakeover(), newBenchConsole(), newBenchScale(), newBenchAll(), newWorker())
 }
@@ -32,15 +36,68 @@ Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --co
 // benchFlags are those of every bench.
 type benchFlags struct {
 	out, compare string
+	quick        bool // a short run: kept under other names, and compared with its like
 }
 
 func (f *benchFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.out, "out", "", "folder to keep the result in: JSON, Markdown, benchstat, plots")
 	c.Flags().StringVar(&f.compare, "compare", "", "folder of kept results: fail when a ratio is more than 20 % worse than the last one")
+	c.Flags().BoolVar(&f.quick, "quick", false, "keep the result as one of a short run")
+	_ = c.Flags().MarkHidden("quick") // "bench all" shows it
+}
+
+func (f *benchFlags) set() string {
+	if f.quick {
+		return bench.Quick
+	}
+	return ""
+}
+
+// check refuses, before anything runs, what would be told only after it: counts below one, and nothing to compare with. bmcs is
+// the size of the fleet, or bench.AnySize. A size of which nothing is kept yet is made when there is a folder to keep it in.
+func (f *benchFlags) check(c *cobra.Command, what string, bmcs int) error {
+	if err := countsAreCounts(c.Flags()); err != nil {
+		return err
+	}
+	if !c.Flags().Changed("compare") {
+		return nil
+	}
+	err := bench.Kept(f.compare, "", 0, f.set())
+	if err == nil && what != "" && f.out == "" {
+		err = bench.Kept(f.compare, what, bmcs, f.set())
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--compare is %q: %w", f.compare, err)}
+	}
+	return nil
+}
+
+// countsAreCounts refuses numbers and times that make no bench.
+func countsAreCounts(flags *pflag.FlagSet) (err error) {
+	flags.VisitAll(func(p *pflag.Flag) {
+		if (p.Value.Type() == "int" || p.Value.Type() == "int64") && !atLeastOne(p.Value.String()) {
+			err = usageError{fmt.Errorf("--%s is %s: wanted 1 or more", p.Name, p.Value)}
+		}
+		if v, bad := flags.GetIntSlice(p.Name); bad == nil && (len(v) == 0 || slices.Min(v) < 1) {
+			err = usageError{fmt.Errorf("--%s is %v: wanted numbers above 0, like 1,3", p.Name, v)}
+		}
+		if d, bad := time.ParseDuration(p.Value.String()); p.Value.Type() == "duration" && (bad != nil || d <= 0) {
+			err = usageError{fmt.Errorf("--%s is %s: wanted more than 0", p.Name, p.Value)}
+		}
+	})
+	return err
+}
+
+func atLeastOne(s string) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && n > 0
 }
 
 // run makes one report, shows how far it is, and does what the flags say.
-func (f *benchFlags) run(c *cobra.Command, what string, work func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error)) error {
+func (f *benchFlags) run(c *cobra.Command, what string, bmcs int, work func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error)) error {
+	if err := f.check(c, what, bmcs); err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -53,29 +110,48 @@ func (f *benchFlags) run(c *cobra.Command, what string, work func(ctx context.Co
 	}
 	r.Versions["ferrite"] = version
 	fmt.Fprint(c.OutOrStdout(), r.Markdown())
-	worse := f.verdict(c.OutOrStdout(), r) // before the old result is written over
-	if f.out != "" {
-		name, err := r.Save(f.out)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(c.ErrOrStderr(), "kept in", name)
-	}
-	return worse
+	return f.keep(c, r)
 }
 
-// verdict compares with what was kept.
-func (f *benchFlags) verdict(w io.Writer, r *bench.Report) error {
+// keep compares a report with what was kept and saves it: in the place of that only if it stands the comparison, so that the next
+// run is not held against a bad one.
+func (f *benchFlags) keep(c *cobra.Command, r *bench.Report) error {
+	r.Set = f.set()
+	beside, verdict := f.verdict(c.OutOrStdout(), r)
+	if f.out == "" {
+		return verdict
+	}
+	name, err := r.Save(f.out, beside)
+	switch {
+	case err != nil:
+		return errors.Join(verdict, err)
+	case beside == "":
+		fmt.Fprintln(c.ErrOrStderr(), "kept in", name)
+	default:
+		fmt.Fprintf(c.ErrOrStderr(), "saved as %s, which is never compared with; the same without --compare keeps a run whatever it is\n", name)
+	}
+	return verdict
+}
+
+// verdict compares with what was kept. beside says as what a run is saved that must not take the place of it.
+func (f *benchFlags) verdict(w io.Writer, r *bench.Report) (beside string, err error) {
 	if f.compare == "" {
-		return nil
+		return "", nil
 	}
-	kept, all, err := r.Compare(f.compare)
-	if err != nil {
-		return err
+	to, err := r.Compare(f.compare)
+	switch {
+	case errors.Is(err, bench.ErrNothingKept):
+		return "", err
+	case err != nil:
+		return "part", err
+	case len(to.Missing) > 0:
+		m := to.Missing[0]
+		fmt.Fprintf(w, "\nNot measured by this run: %d ratios that %s has (%s : %s ...).\n", len(to.Missing), to.Kept, m.A, m.B)
+		beside = "part"
 	}
-	fmt.Fprintf(w, "\n| against %s | kept | now | worse by |\n|---|---|---|---|\n", kept)
+	fmt.Fprintf(w, "\n| against %s | kept | now | worse by |\n|---|---|---|---|\n", to.Kept)
 	var bad []string
-	for _, v := range all {
+	for _, v := range to.Verdicts {
 		mark := ""
 		if v.Fails {
 			mark = " **fails**"
@@ -84,9 +160,9 @@ func (f *benchFlags) verdict(w io.Writer, r *bench.Report) error {
 		fmt.Fprintf(w, "| %s : %s (%s) | %.3g | %.3g | %+.0f %%%s |\n", v.A, v.B, v.Figure, v.Kept.Median, v.Median, v.Worse*100, mark)
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("%d of %d ratios are more than %.0f %% worse than in %s: %s", len(bad), len(all), bench.Limit*100, kept, strings.Join(bad, "; "))
+		return "worse", fmt.Errorf("%d of %d ratios are more than %.0f %% worse than in %s: %s", len(bad), len(to.Verdicts), bench.Limit*100, to.Kept, strings.Join(bad, "; "))
 	}
-	return nil
+	return beside, nil
 }
 
 // benchProgress shows a bar on a terminal, and a line for each piece of work elsewhere.
@@ -143,7 +219,7 @@ Simulator, echo server and each contender are processes of their own.`,
 				}
 				cfg.Against = append(cfg.Against, name)
 			}
-			return f.run(c, "sync", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+			return f.run(c, "sync", cfg.BMCs, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
 				cfg.Self, cfg.Progress = self, p
 				return bench.Sync(ctx, cfg)
 			})
@@ -175,11 +251,8 @@ together, and 5 KB for each BMC of the simulator; sizes that do not fit into the
 says so.`,
 		Example: "  ferrite bench growth --sizes 1000,10000,100000 --out bench/results",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(cfg.Sizes) == 0 || slices.Min(cfg.Sizes) < 1 {
-				return errors.New("--sizes: wanted numbers of BMCs, like 1000,10000")
-			}
 			slices.Sort(cfg.Sizes)
-			return f.run(c, "growth", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+			return f.run(c, "growth", bench.AnySize, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
 				cfg.Self, cfg.Progress = self, p
 				return bench.Growth(ctx, cfg)
 			})
@@ -201,7 +274,7 @@ func newBenchAPI() *cobra.Command {
 a time. Client and server share the machine.`,
 		Example: "  ferrite bench api --bmcs 1000 --clients 8",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c, "api", func(ctx context.Context, _ string, p bench.Progress) (*bench.Report, error) {
+			return f.run(c, "api", cfg.Nodes, func(ctx context.Context, _ string, p bench.Progress) (*bench.Report, error) {
 				cfg.Progress = p
 				return bench.API(ctx, cfg)
 			})
@@ -224,7 +297,7 @@ func newBenchCommit() *cobra.Command {
 TCP, at the leader and at a follower; and calls another process as conductors call each other. --dir puts the logs on a disk.`,
 		Example: "  ferrite bench commit --rounds 3 --dir /var/tmp",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c, "commit", func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+			return f.run(c, "commit", 0, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
 				cfg.Self, cfg.Progress = self, p
 				return bench.Commit(ctx, cfg)
 			})
@@ -278,7 +351,7 @@ a conductor: measures how fast consoles are started, and when all are restored. 
 }
 
 func (f *benchFlags) takeover(c *cobra.Command, what string, cfg bench.TakeoverConfig) error {
-	return f.run(c, what, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
+	return f.run(c, what, cfg.Nodes, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
 		cfg.Self, cfg.Progress = self, p
 		return bench.Takeover(ctx, cfg)
 	})

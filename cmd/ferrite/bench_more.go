@@ -51,15 +51,17 @@ commands and the loss of a conductor. Nothing is measured.`,
 // newBenchAll runs all benches as the kept results were made.
 func newBenchAll() *cobra.Command {
 	var f benchFlags
-	var quick bool
 	c := &cobra.Command{
 		Use: "all", Short: "All benches, one after the other, as the kept results were made", Args: noArgs,
 		Long: `Runs all benches with the sizes of the kept results, which takes about half an hour and 6 GB of memory. --quick takes small
-fleets and few rounds, to see that all of them work. A bench that fails does not keep the others from running.`,
+fleets and few rounds, to see that all of them work; its results have "-quick" in their names and are compared with such only. A bench that fails does not keep the others from running.`,
 		Example: "  ferrite bench all --out bench/results\n  ferrite bench all --quick",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(c, "", bench.AnySize); err != nil {
+				return err
+			}
 			rows := allBenches
-			if quick {
+			if f.quick {
 				rows = quickBenches
 			}
 			var bad []error
@@ -69,6 +71,9 @@ fleets and few rounds, to see that all of them work. A bench that fails does not
 					if v != "" {
 						args = append(args, flag, v)
 					}
+				}
+				if f.quick {
+					args = append(args, "--quick")
 				}
 				fmt.Fprintln(c.ErrOrStderr(), "ferrite bench", strings.Join(args, " "))
 				one := newBench()
@@ -87,7 +92,8 @@ fleets and few rounds, to see that all of them work. A bench that fails does not
 		},
 	}
 	f.add(c)
-	c.Flags().BoolVar(&quick, "quick", false, "small fleets and few rounds")
+	quick := c.Flags().Lookup("quick")
+	quick.Usage, quick.Hidden = "small fleets and few rounds", false
 	return c
 }
 

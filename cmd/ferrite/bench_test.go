@@ -1,0 +1,142 @@
+// Copyright 2026 The Ferrite Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ferrite/bench"
+)
+
+// measured is a report as a bench of ten BMCs makes it, with ratios ours : theirs.
+func measured(ours float64, against ...string) *bench.Report {
+	r := &bench.Report{Bench: "sync", BMCs: 10, Rounds: 1, Date: "2026-01-02T10:00:00Z", Versions: map[string]string{}}
+	for _, b := range against {
+		r.Ratios = append(r.Ratios, bench.Ratio{A: "ferrite", B: b, Figure: "cpu_us_per_node", Median: ours, Min: ours, Max: ours})
+	}
+	return r
+}
+
+// benched runs a bench that comes to this report; it tells the error and what the files in dir are called.
+func benched(t *testing.T, dir string, quick bool, r *bench.Report, flags ...string) (files []string, ran bool, err error) {
+	t.Helper()
+	f := benchFlags{}
+	c := newBenchAPI()
+	c.ResetFlags()
+	f.add(c)
+	if err := c.ParseFlags(flags); err != nil {
+		t.Fatal(err)
+	}
+	f.quick = quick
+	var b bytes.Buffer
+	c.SetOut(&b)
+	c.SetErr(&b)
+	c.SetContext(t.Context())
+	err = f.run(c, "sync", 10, func(context.Context, string, bench.Progress) (*bench.Report, error) {
+		ran = true
+		return r, nil
+	})
+	names, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+	for _, name := range names {
+		files = append(files, filepath.Base(name))
+	}
+	return files, ran, err
+}
+
+// A run that is worse must not become what the next one is held against, nor one that measured less.
+func TestBenchKeepsOnlyWhatStandsTheComparison(t *testing.T) {
+	dir := t.TempDir()
+	const kept, worse, part, quick = "2026-01-02-sync-10.json", "2026-01-02-sync-10-worse.json", "2026-01-02-sync-10-part.json", "2026-01-02-sync-10-quick.json"
+	both := []string{"--compare", dir, "--out", dir}
+	for i, x := range []struct {
+		what   string
+		r      *bench.Report
+		quick  bool
+		flags  []string
+		fails  bool
+		files  []string
+		median float64 // of the kept one afterwards
+	}{
+		{"the first", measured(1, "echo", "tool"), false, []string{"--out", dir}, false, []string{kept}, 1},
+		{"worse", measured(2, "echo", "tool"), false, both, true, []string{worse, kept}, 1},
+		{"worse again: rerunning does not make it good", measured(2, "echo", "tool"), false, both, true, []string{worse, kept}, 1},
+		{"good, with less", measured(1.1, "echo"), false, both, false, []string{part, worse, kept}, 1},
+		{"nothing in common", measured(1.1, "other"), false, both, true, []string{part, worse, kept}, 1},
+		{"quick, and nothing quick is kept", measured(5, "echo", "tool"), true, both, true, []string{part, worse, kept}, 1},
+		{"quick", measured(5, "echo", "tool"), true, []string{"--out", dir}, false, []string{part, quick, worse, kept}, 1},
+		{"quick is held against quick", measured(5.1, "echo", "tool"), true, both, false, []string{part, quick, worse, kept}, 1},
+		{"good", measured(1.1, "echo", "tool", "more"), false, both, false, []string{part, quick, worse, kept}, 1.1},
+		{"worse, and kept all the same", measured(3, "echo", "tool"), false, []string{"--out", dir}, false, []string{part, quick, worse, kept}, 3},
+	} {
+		files, _, err := benched(t, dir, x.quick, x.r, x.flags...)
+		if (err != nil) != x.fails || fmt.Sprint(files) != fmt.Sprint(x.files) {
+			t.Errorf("%d, %s: files %v, error %v; wanted %v and an error: %v", i, x.what, files, err, x.files, x.fails)
+		}
+		if r, err := bench.Load(filepath.Join(dir, kept)); err != nil || r.Ratios[0].Median != x.median {
+			t.Errorf("%d, %s: kept is %+v (%v), wanted %g", i, x.what, r, err, x.median)
+		}
+	}
+}
+
+// What cannot end well is refused before hours are spent on it.
+func TestBenchRefusesBeforeItRuns(t *testing.T) {
+	dir := t.TempDir()
+	empty := t.TempDir()
+	if err := os.WriteFile(filepath.Join(empty, "2026-01-02-sync-10-worse.json"), []byte("{}"), 0o600); err != nil { // no kept result
+		t.Fatal(err)
+	}
+	other := measured(1, "echo")
+	other.BMCs = 20
+	if _, err := other.Save(dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		flags []string
+		runs  bool
+		want  string
+	}{
+		{[]string{"--compare", filepath.Join(dir, "none"), "--out", dir}, false, "none"},
+		{[]string{"--compare", empty, "--out", dir}, false, "no kept result"},
+		{[]string{"--compare", "", "--out", dir}, false, "--compare"},
+		{[]string{"--compare", dir}, false, "no kept result *-sync-10.json"},
+		{[]string{"--compare", dir, "--out", dir}, true, "no kept result *-sync-10.json"}, // so that there is one next time
+	} {
+		_, ran, err := benched(t, dir, false, measured(1, "echo"), x.flags...)
+		var usage usageError
+		if ran != x.runs || err == nil || !strings.Contains(err.Error(), x.want) || errors.As(err, &usage) == x.runs {
+			t.Errorf("%v: ran %v, error %v; wanted %v and %q", x.flags, ran, err, x.runs, x.want)
+		}
+	}
+	if _, _, err := benched(t, dir, false, measured(1, "echo"), "--compare", dir); err != nil {
+		t.Errorf("what was made without anything to compare with is not kept: %v", err)
+	}
+}
+
+func TestBenchWantsNumbersAboveZero(t *testing.T) {
+	for _, args := range []string{
+		"sync --rounds 0", "sync --rounds -1", "sync --bmcs 0", "sync --window 0", "sync --interval 0s", "growth --sizes 10,0", "growth --rounds -1",
+		"api --rounds 0", "api --clients 0", "api --for -1s", "commit --rounds 0", "commit --voters 0", "takeover --rounds 0", "console --rounds 0", "console --sample 0",
+	} {
+		c := newBench()
+		c.SetArgs(strings.Fields(args))
+		var b bytes.Buffer
+		c.SetOut(&b)
+		c.SetErr(&b)
+		c.SilenceUsage = true
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // whatever begins ends at once
+		err := c.ExecuteContext(ctx)
+		var usage usageError
+		if flag := strings.Fields(args)[1]; !errors.As(err, &usage) || !strings.Contains(err.Error(), strings.TrimSuffix(flag, "=")+" is ") {
+			t.Errorf("bench %s: %v, wanted a refusal of %s", args, err, flag)
+		}
+	}
+}
