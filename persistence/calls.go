@@ -343,6 +343,9 @@ func (p *port) serve(c net.Conn) {
 			b, _ := json.Marshal(p.s.status()) // of plain fields
 			reply(corr, b)
 		case callRefuse:
+			if why := string(body); (p.s.open.Load() || p.s.isMember()) && p.s.said.anew(why) {
+				p.s.log.Error("the log's leader refuses this conductor", "reason", why)
+			}
 			select {
 			case p.s.refused <- string(body):
 			default:

@@ -232,14 +232,21 @@ func (s *Raft) joinLog(servers []raft.Server) error {
 			s.log.Debug("no early election", "err", err)
 		}
 	}
+	had := s.known > 0
 	tell := time.NewTicker(5 * time.Second)
 	defer tell.Stop()
 	for {
+		if err := s.outcast(); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(s.life, 250*time.Millisecond)
 		_, err := s.ReadIndex(ctx)
 		cancel()
 		if err == nil && s.isMember() {
-			return nil
+			if had {
+				s.meet()
+			}
+			return s.outcast()
 		}
 		if stop := s.stopped(); stop != nil {
 			return stop

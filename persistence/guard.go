@@ -22,6 +22,8 @@ type logStore interface {
 type guarded struct {
 	logStore
 	fail func(error)
+	// apart refuses to cut the log off from an entry on; nil = nothing does.
+	apart func(from uint64) error
 }
 
 func (g guarded) must(what string, err error) error {
@@ -49,7 +51,15 @@ func (g guarded) StoreLog(l *raft.Log) error { return g.must("append", g.logStor
 
 func (g guarded) StoreLogs(l []*raft.Log) error { return g.must("append", g.logStore.StoreLogs(l)) }
 
+// DeleteRange cuts off the log's head, or its tail when the leader has other entries.
 func (g guarded) DeleteRange(from, to uint64) error {
+	first, err := g.FirstIndex()
+	if err == nil && from > first && g.apart != nil {
+		err = g.apart(from)
+	}
+	if err != nil {
+		return err
+	}
 	return g.must("truncate", g.logStore.DeleteRange(from, to))
 }
 

@@ -102,6 +102,7 @@ type MemberStatus struct {
 	Version string
 	Applied node.Rev
 	Last    node.Rev // newest entry in its log
+	Term    uint64   `json:",omitempty"` // of the entry at Applied; 0 = not known
 
 	Settings []byte `json:",omitempty"` // that all must have alike
 
@@ -125,6 +126,7 @@ func (s *Raft) status() MemberStatus {
 	if s.cfg.Net != nil {
 		m.Version, m.Settings = s.cfg.Net.Version, s.cfg.Net.Settings
 	}
+	m.Term = s.termAt(uint64(m.Applied))
 	m.Flying = s.flights.old() // before the keys: what is sealed with the old one from here on would be told of
 	m.Turn = s.Rotation()
 	m.Keys = m.Turn.Keys
@@ -249,8 +251,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	live := map[raft.ServerID]bool{}
 	at, problems := s.statuses(ctx, s.cfg.Net.Live())
 	for name, err := range problems {
-		if refused[name] != err.Error() {
-			refused[name] = err.Error()
+		if told := (*Refused)(nil); !errors.As(err, &told) && s.said.anew(name+err.Error()) { // a refusal is told of where it is heard
 			s.log.Warn("a member of the gossip cannot be taken into the log", "name", name, "reason", err)
 		}
 	}
@@ -258,7 +259,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 		known[string(m.ID)] = m.ID
 	}
 	for name, st := range at {
-		if _, ok := known[st.ID]; !ok && (s.differs(ctx, st, refused) || s.keyless(ctx, st, refused)) {
+		if _, ok := known[st.ID]; s.parted(ctx, st) || !ok && (s.differs(ctx, st, refused) || s.keyless(ctx, st, refused)) {
 			delete(at, name)
 			continue
 		}

@@ -13,7 +13,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +70,8 @@ const (
 type hello struct {
 	Version int
 	Cluster string   // id of the cluster, "" = none yet
+	Former  []string `json:",omitempty"` // ids of its log before it was recovered or restored
+	Open    bool     `json:",omitempty"` // its store is open: it is no start that may still be refused
 	Name    string   // stable name
 	ID      string   // of the member in the log: see memberID
 	Keys    []string // fingerprints of the cluster keys
@@ -86,30 +87,16 @@ func (e *Refused) Error() string { return e.Peer + " refuses this conductor: " +
 // clusterKey is the record that names the cluster.
 var clusterKey = Key{KindSetting, "cluster_id"}
 
-func (s *Raft) hello() hello {
-	h := hello{Version: portVersion, Name: s.cfg.Name, ID: string(s.id), Keys: s.codec.seal.fingerprints(), Process: s.process}
-	if r, ok := s.Get(clusterKey); ok {
-		if b, ok := r.Value.([]byte); ok {
-			h.Cluster = string(b)
-		}
+func (s *Raft) hello() hello { return s.helloAs(s.mine()) }
+
+// helloAs is what a member of that cluster says.
+func (s *Raft) helloAs(b belonging) hello {
+	h := hello{Version: portVersion, Name: s.cfg.Name, ID: string(s.id), Keys: s.codec.seal.fingerprints(), Process: s.process, Open: s.open.Load()}
+	h.Cluster, h.Former = b.Cluster, b.Former
+	if h.Cluster == "" {
+		h.Cluster = settingIn(s.Get(clusterKey))
 	}
 	return h
-}
-
-// objection says why two members must not talk; "" = they may.
-func objection(mine, theirs hello) string {
-	switch {
-	case theirs.Version != mine.Version:
-		return fmt.Sprintf("%s speaks version %d of the log's protocol, %s version %d: upgrade the older one", theirs.Name, theirs.Version, mine.Name, mine.Version)
-	case theirs.Cluster != "" && mine.Cluster != "" && theirs.Cluster != mine.Cluster:
-		return fmt.Sprintf("%s belongs to cluster %s, %s to cluster %s: a data folder of another cluster cannot join, start with an empty one", theirs.Name, theirs.Cluster, mine.Name, mine.Cluster)
-	case !opens(mine.Keys, theirs.Keys) || !opens(theirs.Keys, mine.Keys):
-		return fmt.Sprintf("%s has the cluster key with fingerprint %s, %s that with fingerprint %s: give both the same --cluster-key-file",
-			theirs.Name, strings.Join(theirs.Keys, "/"), mine.Name, strings.Join(mine.Keys, "/"))
-	case theirs.ID == mine.ID && theirs.Process != mine.Process:
-		return "both are " + mine.ID + ": give each conductor a name of its own"
-	}
-	return ""
 }
 
 // opens reports whether who has these keys opens what the other one seals.
@@ -176,10 +163,23 @@ func (p *port) greet(c net.Conn) {
 		return
 	}
 	mine := p.s.hello()
-	if mine.Refused = objection(mine, theirs); mine.Refused != "" {
-		p.s.log.Warn("a conductor is refused", "name", theirs.Name, "address", c.RemoteAddr().String(), "reason", mine.Refused)
+	why := objection(mine, theirs)
+	if kind[0] == lineRaft {
+		var err error
+		if mine, why, err = p.s.enrol(theirs); err != nil {
+			p.s.log.Error("the cluster that this conductor joins cannot be noted in the data folder", "dir", p.s.cfg.Dir, "err", err, "do", remedy(err))
+			_ = c.Close()
+			return
+		}
 	}
-	if err := writeJSON(c, mine); err != nil || mine.Refused != "" {
+	mine.Refused = why.text
+	err := writeJSON(c, mine)
+	if why.kind != noQuarrel { // the other one has heard it: this one may end
+		p.s.quarrel(theirs, why, c.RemoteAddr().String())
+	} else {
+		p.s.quarrels.settled(theirs)
+	}
+	if err != nil || why.kind != noQuarrel {
 		_ = c.Close()
 		return
 	}
@@ -250,6 +250,9 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 		err = readJSON(c, &theirs)
 	}
 	if err == nil && theirs.Refused != "" {
+		why := objection(theirs, p.s.hello()).mirrored()
+		why.text = theirs.Refused
+		p.s.quarrel(theirs, why, at)
 		err = &Refused{Peer: name + " at " + at, Reason: theirs.Refused}
 	}
 	if err == nil && theirs.Name != name {
@@ -262,6 +265,7 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 		_ = c.Close()
 		return nil, err
 	}
+	p.s.quarrels.settled(theirs)
 	_ = c.SetDeadline(time.Time{})
 	return c, nil
 }

@@ -48,6 +48,11 @@ type Raft struct {
 	flights flights
 	turn    rotating
 
+	kin      kinship
+	quarrels quarrels
+	said     sayings
+	open     atomic.Bool // the start is over
+
 	led        atomic.Pointer[time.Time] // when it was last seen to lead
 	term       atomic.Uint64             // the newest term that openTerm has opened
 	minFree    uint64                    // watermark of the disk in bytes
@@ -119,13 +124,16 @@ func (s *Raft) start(c *codec) error {
 	if err != nil {
 		return cannotOpen("log", s.dir.wal(), err)
 	}
-	s.logs = guarded{logStore: w, fail: s.fail}
+	s.logs = guarded{logStore: w, fail: s.fail, apart: s.apart}
 	if s.cfg.wrap != nil {
-		s.logs = guarded{logStore: s.cfg.wrap(w), fail: s.fail}
+		s.logs = guarded{logStore: s.cfg.wrap(w), fail: s.fail, apart: s.apart}
 	}
 	snaps, err := openSnapshots(s.cfg.Dir, hlog)
 	if err != nil {
 		return cannotOpen("snapshots", s.dir.snapshots(), err)
+	}
+	if err := s.recallKin(snaps); err != nil {
+		return err
 	}
 	if err := s.openState(c, snaps); err != nil {
 		return err
@@ -162,6 +170,7 @@ func (s *Raft) start(c *codec) error {
 		s.log.Warn("the rotation of the cluster key goes on", "from", s.turn.status.From, "to", c.seal.fingerprints()[0])
 		s.background.Go(s.rotate)
 	}
+	s.open.Store(true)
 	s.log.Info("store open", "dir", s.cfg.Dir, "name", s.cfg.Name, "incarnation", s.cfg.Incarnation, "applied", s.Applied(),
 		"nodes", s.Len(KindNode), "outbox", s.Stats().OutboxDepth)
 	return nil

@@ -58,13 +58,13 @@ func TestRecoverBehindASnapshotThatIsAllThereIs(t *testing.T) {
 		last, err := w.LastIndex()
 		var l raft.Log
 		if err == nil {
-			err = w.GetLog(last, &l)
+			err = w.GetLog(last-1, &l)
 		}
 		if err != nil {
 			return err
 		}
-		if got := raft.DecodeConfiguration(l.Data).Servers; last != 5001 || l.Type != raft.LogConfiguration || len(got) != 1 || got[0].ID != "c1" {
-			t.Errorf("entry %d of type %s says %+v, wanted one at 5001 that leaves c1 alone", last, l.Type, got)
+		if got := raft.DecodeConfiguration(l.Data).Servers; last != 5002 || l.Type != raft.LogConfiguration || len(got) != 1 || got[0].ID != "c1" {
+			t.Errorf("the log ends at %d, the entry before of type %s says %+v, wanted 5002 and one that leaves c1 alone", last, l.Type, got)
 		}
 		return nil
 	})

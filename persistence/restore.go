@@ -294,8 +294,11 @@ func (t *transplant) put(set func(key, value []byte) error, key, value []byte) e
 // unfinished is there while a folder is being restored.
 func (d folder) unfinished() string { return filepath.Join(string(d), "RESTORING") }
 
-// whole refuses a folder whose restore did not come to its end.
-func (d folder) whole() error {
+// whole refuses a folder whose restore or recovery did not come to its end.
+func (d folder) whole() error { return errors.Join(d.restored(), d.recovered()) }
+
+// restored refuses one whose restore did not.
+func (d folder) restored() error {
 	if _, err := os.Lstat(d.unfinished()); err == nil {
 		return fmt.Errorf("the restore into %s did not come to its end: run \"ferrite restore\" again", d)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -313,7 +316,7 @@ func (d folder) vacant() error {
 	if err != nil {
 		return err
 	}
-	if d.whole() != nil {
+	if d.restored() != nil {
 		return nil //nolint:nilerr // the rest of a killed restore
 	}
 	for _, e := range entries {
