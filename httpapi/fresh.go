@@ -6,6 +6,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -48,10 +49,30 @@ func (s *Server) fresh(r *request) error {
 		r.stale(max(silent, took))
 		return nil
 	}
-	return &node.Error{
-		Op: "read", Kind: node.Unavailable, Err: err,
-		Text: "The answer cannot be confirmed now: wanted a quorum of the log within " + s.cfg.ReadWait.String() + ". Try again",
+	s.cfg.Logger.Debug("no read index", "request_id", r.id, "err", err)
+	return &node.Error{Op: "read", Kind: node.Unavailable, Text: "The answer cannot be confirmed now: " + s.why(err, silent, get)}
+}
+
+// why is what a client is told of a read index that failed, and what to do.
+func (s *Server) why(err error, silent time.Duration, get bool) string {
+	within := "within " + s.cfg.ReadWait.String()
+	switch {
+	case errors.Is(err, persistence.ErrClosed):
+		return "this conductor ends. Ask another one."
+	case silent < leaderLost && !expired(err) && !errors.Is(err, persistence.ErrNoQuorum):
+		return err.Error() + ". Try again."
+	case silent < leaderLost:
+		return "the leader of the log has not confirmed it " + within + ", or this conductor's copy is behind. Try again."
 	}
+	text := fmt.Sprintf("no leader of the log %s, the last one was heard %s ago: too few conductors are there, or this one is cut off from them. Try again, or ask another one", within, silent.Round(time.Second))
+	if get {
+		text += fmt.Sprintf("; the header \"%s: 1\" brings an answer that may be old", HeaderStale)
+	}
+	return text + "."
+}
+
+func expired(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // stale marks an answer as one that could not be confirmed.

@@ -6,6 +6,7 @@ package httpapi_test
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,13 +58,13 @@ func (r *replica) ReadIndex(ctx context.Context) (node.Rev, error) {
 }
 
 // newReplica is a world over a replica with one node.
-func newReplica(t *testing.T, wait time.Duration) (*world, *replica) {
+func newReplica(t *testing.T, wait time.Duration, change ...func(*httpapi.Config)) (*world, *replica) {
 	t.Helper()
 	r := &replica{}
-	w := newWorld(t, func(c *httpapi.Config) {
+	w := newWorld(t, append(change, func(c *httpapi.Config) {
 		r.Memory = c.Reader.(*persistence.Memory)
 		c.Reader, c.ReadWait = r, wait
-	})
+	})...)
 	w.seed()
 	return w, r
 }
@@ -169,4 +170,21 @@ func reach(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// Why a read cannot be confirmed is said in words for who reads them, and what to do (R4).
+func TestUnconfirmedSaysWhy(t *testing.T) {
+	w, r := newReplica(t, glance, func(c *httpapi.Config) { c.StaleAfter = time.Hour })
+	says := func(method, path string, wanted, unwanted string) {
+		t.Helper()
+		if text := w.want(503, method, path, "").text; !strings.Contains(text, wanted) || strings.Contains(text, unwanted) || strings.Contains(text, "context") {
+			t.Errorf("wanted %q and not %q: %s", wanted, unwanted, text)
+		}
+	}
+	const header = "Ferrite-Stale: 1"
+	r.lose(time.Now().Add(-3 * time.Second))
+	says("GET", oneNode, header, "copy")
+	says("PUT", oneNode+"/maintenance", "no leader of the log within 20ms, the last one was heard ", header)
+	r.lose(time.Now().Add(time.Hour)) // it is heard
+	says("GET", oneNode, "this conductor's copy is behind", header)
 }

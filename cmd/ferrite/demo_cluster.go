@@ -181,20 +181,26 @@ func (c *demoCluster) kill(ctx context.Context, name string) {
 		m = living[0] // nobody leads just now
 		name = m.name
 	}
-	nodes, role := 0, "conductor"
+	nodes, whom := 0, name
 	if s != nil {
 		x, _ := s.Member(name)
-		if nodes = x.Nodes; x.Role == "leader" {
-			role = "the log's leader"
-		}
+		nodes, whom = x.Nodes, presented(x)
 	}
 	began := time.Now()
 	m.kill()
-	c.d.say("%s %s, %s, with %s (process %d, SIGKILL)", c.d.colour.paint(red, "Killed"), name, role, count(nodes, "node"), m.pid)
+	c.d.say("%s %s (process %d, SIGKILL)", c.d.colour.paint(red, "Killed"), whom, m.pid)
 	if left := len(c.living()); left <= len(c.members)/2 {
 		c.d.say("  %d of %d are left: no quorum, so changes are refused and nothing is taken over until one is back", left, len(c.members))
 	}
 	go c.measure(ctx, m, nodes, began)
+}
+
+// presented is who a conductor is: "c1, the log's leader, with 11 nodes".
+func presented(m client.Member) string {
+	if m.Role == "leader" {
+		return fmt.Sprintf("%s, the log's leader, with %s", m.Name, count(m.Nodes, "node"))
+	}
+	return fmt.Sprintf("%s with %s", m.Name, count(m.Nodes, "node"))
 }
 
 // measure waits until the others look after all nodes.
