@@ -242,11 +242,14 @@ func (a *nodeActor) retry(c actor.Context, p *pending, err error) {
 	closed, big := errors.Is(err, persistence.ErrClosed), errors.Is(err, persistence.ErrTooBig)
 	switch {
 	case p.c != nil:
-		kind := node.Unavailable
+		kind, text := node.Unavailable, err.Error()
 		if big {
 			kind = node.Invalid
 		}
-		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: kind, Text: err.Error()})
+		if errors.Is(err, persistence.ErrDiskLow) { // whoever asked may be far away
+			text = "conductor " + a.f.cfg.Self.Name + ": " + text
+		}
+		p.c.answer(nil, &node.Error{Op: p.c.msg.MsgName(), Node: a.uuid, Kind: kind, Text: text})
 		if !closed && !big {
 			a.later(c, retryFirst, nil)
 		}

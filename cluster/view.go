@@ -22,6 +22,7 @@ type Member struct {
 	Cordoned    bool   `json:"c,omitempty"` // gets nothing new and keeps what it has
 	Kept        string `json:"k,omitempty"` // of a cordoned one: what it has, in the words of View.Hold
 	Cut         bool   `json:"x,omitempty"` // has no contact to the log's leader: what it holds may be claimed (S7)
+	Full        bool   `json:"u,omitempty"` // its disk is nearly full: it refuses changes of its nodes
 	Joining     bool   `json:"j,omitempty"` // is not part of the log yet, or takes no requests yet: it owns nothing
 	Fresh       bool   `json:"f,omitempty"` // its data folder has no log yet
 	Expect      int    `json:"e,omitempty"` // members it waits for before a new log begins

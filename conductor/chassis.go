@@ -95,6 +95,8 @@ func (c *chassis) Change(ctx context.Context, meta node.Meta, m node.Msg) (*inve
 		switch {
 		case errors.As(err, &moved):
 			continue
+		case errors.Is(err, persistence.ErrDiskLow): // the API says whose
+			return nil, err
 		case err != nil:
 			return nil, &node.Error{Op: m.MsgName(), Kind: node.Unavailable, Text: err.Error()}
 		case d.Delete:

@@ -111,6 +111,11 @@ func (o overview) Status(ctx context.Context) httpapi.ClusterStatus {
 	s.Quorum = s.Leader != "" && time.Since(o.c.store.LeaderContact()) < freezeAfter
 	s.Survives = max(len(answering)-len(voters)/2-1, 0)
 	s.Advice = survival(s.Quorum, voters, answering, others)
+	for _, m := range v.Members {
+		if m.Full || m.Name == o.c.cfg.Name && o.c.Ails() != "" {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("the disk of %s is nearly full: changes of its nodes are refused until there is room", m.Name))
+		}
+	}
 	s.Warnings = append(s.Warnings, o.thin(v, owners)...)
 	return s
 }

@@ -262,3 +262,39 @@ func TestSurvival(t *testing.T) { // L5
 		}
 	}
 }
+
+// Whose disk is full is said by the refusal, wherever it is asked for, by the list of members and by that conductor itself.
+func TestAFullDiskHasAName(t *testing.T) {
+	cs := several(t, 2, nil)
+	agree(t, cs...)
+	stop(t, cs[1])
+	full := cs[1].cfg
+	full.DiskMinFree = 1 << 60 // no disk has so much; with a new folder it would not start
+	cs[1] = start(t, full)
+	agree(t, cs...)
+	const whose = "conductor c2: the disk is nearly full"
+	seen := false
+	for i := 0; i < 200 && !seen; i++ { // about half of them are c2's
+		code, text := askOnce(t, cs[0], "POST", "/v1/nodes", fmt.Sprintf(`{"name":"n%d","driver":"fake-hardware"}`, i))
+		seen = code == 503 && strings.Contains(text, whose)
+		if strings.Contains(text, "nearly full") && !seen {
+			t.Fatal(code, text)
+		}
+	}
+	if !seen {
+		t.Error("c2 refuses nothing")
+	}
+	if code, text := askOnce(t, cs[1], "POST", "/v1/chassis", `{}`); code != 503 || !strings.Contains(text, whose) {
+		t.Errorf("asked of c2 itself: %d %s", code, text)
+	}
+	for _, c := range cs {
+		sees(t, c, "who is full", func(s httpapi.ClusterStatus) bool {
+			return len(s.Warnings) == 1 && s.Warnings[0] == "the disk of c2 is nearly full: changes of its nodes are refused until there is room"
+		})
+	}
+	for i, want := range []string{"ready\n", "ready, but " + fullDisk + "\n"} {
+		if code, text := get(t, cs[i].APIURL()+"/readyz"); code != 200 || text != want {
+			t.Errorf("c%d: %d %q, wanted %q", i+1, code, text, want)
+		}
+	}
+}

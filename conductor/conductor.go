@@ -353,6 +353,17 @@ func (c *Conductor) Ready() error {
 	return nil
 }
 
+// fullDisk is what a conductor without room does not do.
+const fullDisk = "the disk is nearly full: changes of this conductor's nodes are refused until there is room"
+
+// Ails says what does not go on although requests are served: readers, and requests for the nodes of others, find all they need.
+func (c *Conductor) Ails() string {
+	if c.store.Stats().DiskLow {
+		return fullDisk
+	}
+	return ""
+}
+
 // Shutdown ends the conductor as on SIGTERM: readyz turns red at once while requests are still served for ServeOn, then
 // operations reach a safe point, BMC sessions close and the log is left in order.
 func (c *Conductor) Shutdown(ctx context.Context) error {

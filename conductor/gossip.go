@@ -340,6 +340,11 @@ func (c *Conductor) attend(ctx context.Context) error {
 			}
 			now = c.own(c.membership.View()) // the one before says otherwise of ourselves
 		}
+		if full := c.store.Stats().DiskLow; full != c.membership.Self().Full {
+			if err := c.membership.Update(func(m *cluster.Member) { m.Full = full }); err != nil {
+				c.log.Debug("gossip", "error", err)
+			}
+		}
 		if is := quiet > freezeAfter; is != frozen {
 			frozen = is
 			if frozen {

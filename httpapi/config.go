@@ -63,8 +63,13 @@ type Members interface {
 	Self() string
 }
 
-// Health says whether this conductor may be sent requests: nil = ready.
-type Health interface{ Ready() error }
+// Health says whether this conductor may be sent requests.
+type Health interface {
+	// Ready is why not, nil = it may.
+	Ready() error
+	// Ails is what does not go on although requests are served, "" = all does.
+	Ails() string
+}
 
 // Config is what a Server is made of. Commands, Reader, Hardware and Members are needed; the rest may be zero.
 type Config struct {

@@ -90,8 +90,9 @@ func (r *request) statusOf(err error) (int, string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable, "The request could not be carried out in time: its outcome is not known. Read the node, then try again."
-	case errors.Is(err, persistence.ErrNoQuorum), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrDiskLow),
-		errors.Is(err, persistence.ErrClosed):
+	case errors.Is(err, persistence.ErrDiskLow):
+		return http.StatusServiceUnavailable, "conductor " + r.s.cfg.Members.Self() + ": " + err.Error()
+	case errors.Is(err, persistence.ErrNoQuorum), errors.Is(err, persistence.ErrUnknown), errors.Is(err, persistence.ErrClosed):
 		return http.StatusServiceUnavailable, err.Error()
 	default:
 		return http.StatusInternalServerError, err.Error()

@@ -23,6 +23,10 @@ func (s *Server) internal(ctx *fasthttp.RequestCtx) bool {
 				ctx.SetBodyString(err.Error() + "\n")
 				return true
 			}
+			if ails := s.cfg.Health.Ails(); ails != "" {
+				ctx.SetBodyString("ready, but " + ails + "\n")
+				return true
+			}
 		}
 		ctx.SetBodyString("ready\n")
 	case "/metrics", "/metrics/sensors":

@@ -202,6 +202,7 @@ func (members) Self() string              { return "cond-a" }
 type ready struct{ err error }
 
 func (r *ready) Ready() error { return r.err }
+func (*ready) Ails() string   { return "" }
 
 // world is a running API over a store in memory.
 type world struct {
