@@ -92,9 +92,9 @@ type members struct {
 	place *placement
 }
 
-// Conductors lists the members.
+// Conductors lists the members, alive or not as the gossip says now: the View that places nodes may be frozen (S7).
 func (m *members) Conductors() (out []httpapi.Conductor) {
-	v := m.place.view.Load()
+	v := m.place.newest()
 	m.store.Scan(persistence.KindConductor, "", func(r persistence.Record) bool {
 		var x member
 		b, _ := r.Value.([]byte)

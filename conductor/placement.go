@@ -64,13 +64,17 @@ func (p *placement) mine(n *node.Node) bool {
 	return p.owner(n) == p.self
 }
 
+// newest is the View that the gossip has now.
+func (p *placement) newest() *cluster.View {
+	if v := p.known.Load(); v != nil {
+		return v
+	}
+	return p.view.Load()
+}
+
 // answers reports whether a member that places nodes is still there to be asked.
 func (p *placement) answers(m cluster.Member) bool {
-	known := p.known.Load()
-	if known == nil {
-		return true
-	}
-	now, ok := known.Find(m.Name)
+	now, ok := p.newest().Find(m.Name)
 	return ok && now.Incarnation == m.Incarnation && !now.Cut
 }
 

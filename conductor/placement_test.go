@@ -9,6 +9,7 @@ import (
 
 	"ferrite/cluster"
 	"ferrite/node"
+	"ferrite/persistence"
 )
 
 func TestPlacement(t *testing.T) { // S3, S15
@@ -158,6 +159,30 @@ func TestAnOldViewTakesNoOperation(t *testing.T) {
 		}
 		if got := p.mine(under("c2", 2)); got == old {
 			t.Errorf("old %v: an operation of another one is wanted: %v", old, got)
+		}
+	}
+}
+
+// Who is dead is shown so at once, while the View that places nodes is still the one before (S7).
+func TestTheListOfConductorsTellsOfNow(t *testing.T) {
+	s := persistence.NewMemory(persistence.MemoryOptions{})
+	defer s.Close()
+	for _, name := range []string{"c1", "c2"} {
+		if err := register(t.Context(), s, member{Hostname: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := alone("c2", "", 2)
+	both := cluster.NewView(1, []cluster.Member{{Name: "c1", Incarnation: 1}, {Name: "c2", Incarnation: 2}})
+	p.view.Store(both)
+	for want, known := range map[bool]*cluster.View{true: both, false: cluster.NewView(2, both.Members[1:])} {
+		p.known.Store(known)
+		alive := map[string]bool{}
+		for _, x := range (&members{store: s, place: p}).Conductors() {
+			alive[x.Hostname] = x.Alive
+		}
+		if !maps.Equal(alive, map[string]bool{"c1": want, "c2": true}) {
+			t.Errorf("alive are %v, wanted c1 %v and c2 true", alive, want)
 		}
 	}
 }
