@@ -23,7 +23,8 @@
 // MinCommandInterval. Sinks run in the shard's goroutine.
 //
 // Readings take places in token buckets (Rate, SubnetRate) and wait for them; calls count and do not wait. A BMC that is
-// read less often than its sessions live keeps none. What a vendor's BMCs do unlike the standard is in quirks.txt.
+// read less often than its sessions live keeps none. The end of a session is a command like others: the next one waits for
+// its answer (farewell.go). What a vendor's BMCs do unlike the standard is in quirks.txt.
 //
 // # Failure
 //

@@ -178,6 +178,12 @@ func (sh *shard) timer(r *record) {
 		sh.command(r)
 	case probing:
 		sh.probeTimer(r)
+	case parting:
+		if r.cur != nil && sh.over(r.cur) {
+			sh.endJob(r, outcome{err: errWithdrawn})
+			return
+		}
+		sh.proceed(r)
 	case exchanging:
 		sh.exchangeTimer(r)
 	case queued, waiting, quarantined: // no timer of theirs is armed
@@ -238,13 +244,18 @@ func (sh *shard) packet(b []byte, from netip.AddrPort) {
 
 func (sh *shard) sessionPacket(b []byte, h header, from netip.AddrPort) Reason {
 	r := sh.bySession(h.id)
-	if r == nil || r.sess == nil || r.sess.own != h.id {
+	open := r != nil && r.sess != nil && r.sess.own == h.id
+	if !open && (r == nil || r.bye.session == nil || r.bye.own != h.id) {
 		return dropSession
 	}
 	if from != r.addr {
+		sh.suspects.stray(r.addr, sh.now)
 		return dropSource
 	}
 	sh.at = r
+	if !open {
+		return sh.byePacket(r, b, h)
+	}
 	msg, why := r.sess.open(b, h)
 	if why != accepted {
 		return why

@@ -78,7 +78,7 @@ func (r *record) kinOf() iter.Seq[*record] {
 
 // active reports whether a job of the record is under way.
 func (r *record) active() bool {
-	return r.stage == waiting || r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing
+	return r.stage == waiting || r.stage == parting || r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing
 }
 
 // wanted reports whether somebody wants something of the record.

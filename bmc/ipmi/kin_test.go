@@ -38,9 +38,14 @@ func TestOtherLoginsWaitForTheBMC(t *testing.T) {
 	if first.n != 1 || s.n != 0 {
 		t.Fatalf("answered %d and %d times", first.n, s.n)
 	}
-	if got := p.took(); len(got) != 1 || got[0].cmd != cmdCloseSession || p.r.sess != nil {
-		t.Errorf("%+v went out in the first session: wanted Close Session alone", got)
+	bye := p.only()
+	if bye.cmd != cmdCloseSession || p.r.sess != nil {
+		t.Errorf("%+v went out in the first session: wanted Close Session alone", bye)
 	}
+	if _, ids := b.handshakes(payloadOpenRequest); len(ids) != 0 {
+		t.Errorf("%d sessions are being opened while the first one is being closed: wanted none", len(ids))
+	}
+	p.deliver(p.answer(bye, 0))
 	_, ids := b.handshakes(payloadOpenRequest)
 	if len(ids) != 1 {
 		t.Fatalf("%d sessions are being opened: wanted one", len(ids))

@@ -16,16 +16,18 @@ const (
 	leaveTime  = 900 * time.Millisecond
 )
 
-// settle is called when a record has nothing to do: one that nobody holds loses its session and then itself. Without a
-// handle (blocking calls alone) the session is kept for SessionIdle.
+// settle is called when a record has nothing to do: one that nobody holds loses its session and, once the BMC has answered
+// that, itself.
 func (sh *shard) settle(r *record) {
 	if r.flags&(flagReleased|flagAnonymous) == 0 {
+		sh.linger(r)
 		return
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if r.users > 0 {
 		r.flags &^= flagReleased | flagAnonymous
+		sh.linger(r)
 		return
 	}
 	left := time.Duration(max(r.heldTill, r.restTill) - sh.now)
@@ -45,6 +47,10 @@ func (sh *shard) settle(r *record) {
 		}
 	}
 	sh.dropSession(r)
+	if left := r.bye.till - sh.now; left > 0 && r.stage != quarantined {
+		sh.wheel.set(r, sh.now, time.Duration(left))
+		return
+	}
 	sh.wheel.clear(r)
 	sh.removeLocked(r)
 	if r.slot != 0 {
@@ -89,7 +95,7 @@ func (sh *shard) part(r *record) {
 		sh.wheel.clear(r)
 		sh.endShake(r)
 		sh.endProbe(r)
-		if r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing || r.stage == waiting {
+		if r.active() {
 			sh.inflight--
 		}
 		r.stage = idle
@@ -138,7 +144,7 @@ func (sh *shard) left() bool {
 
 // quarantine takes a record that our code failed on out of service, and answers all who wait for it.
 func (sh *shard) quarantine(r *record) {
-	active := r.stage == shaking || r.stage == probing || r.stage == exchanging || r.stage == pausing || r.stage == waiting || r.cur != nil || r.asking != nil
+	active := r.active() || r.cur != nil || r.asking != nil
 	sh.wheel.clear(r)
 	for _, q := range []*queue{&sh.run, &sh.shakes} {
 		q.remove(r)
@@ -147,6 +153,7 @@ func (sh *shard) quarantine(r *record) {
 	sh.endProbe(r)
 	r.stage, r.cause, r.heldTill = quarantined, errQuarantined, sh.now+int64(sh.cfg.AuthBackOff)
 	sh.forget(r)
+	r.bye = farewell{}
 	if c := r.cur; c != nil {
 		c.end(outcome{err: errQuarantined, unknown: c.mutating && c.state.Load() == callSent})
 		r.cur = nil

@@ -25,6 +25,7 @@ const (
 	queued                   // in the run queue
 	waiting                  // in the handshake queue
 	shaking                  // handshake outstanding
+	parting                  // the end of a session is outstanding, then the job goes on
 	exchanging               // command outstanding: only then a reply is taken
 	pausing                  // the BMC said busy; the command goes out again when the timer fires
 	probing                  // a question outside of a session outstanding: does it live at all?
@@ -46,6 +47,7 @@ type record struct {
 	flags flag
 
 	sess *session
+	bye  farewell // the session before
 	hs   *handshake
 
 	polls  *waiter // ask for the next reading
@@ -83,6 +85,7 @@ const (
 	flagLogged                     // a refused login was logged
 	flagProven                     // suite is known to work
 	flagAnonymous                  // made by a blocking call, without a handle
+	flagSteady                     // two readings in a row found the session alive: it is kept for the next one
 	flagBrief                      // asked less often than sessions live: each reading ends its session
 )
 

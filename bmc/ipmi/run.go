@@ -156,21 +156,35 @@ func (sh *shard) paceFrom(r *record) {
 	sh.paced[r.addr] = sh.now
 }
 
-// proceed goes on with the job: session first, then the command.
+// proceed goes on with the job: the end of the session before, a new one, then the command.
 func (sh *shard) proceed(r *record) {
 	stale := r.lastUse != 0 && sh.now-r.lastUse > int64(sh.cfg.SessionIdle)
 	if stale {
 		sh.dropSession(r)
 	}
 	if r.cur == nil && !r.has(flagFresh) {
-		if r.flags &^= flagBrief; stale {
+		switch r.flags &^= flagBrief | flagSteady; {
+		case stale:
 			r.flags |= flagBrief
+		case r.sess != nil:
+			r.flags |= flagSteady
 		}
 	}
-	switch {
-	case r.sess != nil:
+	if r.sess != nil {
 		sh.command(r)
-	case sh.doubtful(r):
+		return
+	}
+	probe := sh.doubtful(r)
+	if !probe {
+		sh.oneSession(r)
+	}
+	if wait := sh.farewells(r); wait > 0 {
+		r.stage = parting
+		sh.wheel.set(r, sh.now, sh.within(r.cur, wait))
+		return
+	}
+	switch {
+	case probe:
 		sh.startProbe(r)
 	case sh.shakes.head == nil && sh.token():
 		sh.startShake(r)
@@ -204,6 +218,8 @@ func (sh *shard) endJob(r *record, o outcome) {
 		sh.settle(r)
 	case reading && r.has(flagBrief): // the session would be gone before the next reading
 		sh.dropSession(r)
+	default:
+		sh.linger(r)
 	}
 }
 

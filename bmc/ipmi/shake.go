@@ -26,7 +26,6 @@ func (sh *shard) startShake(r *record) {
 	if r.hs != nil {
 		before, tag = r.hs.own, r.hs.tag
 	}
-	sh.oneSession(r)
 	h := &handshake{suite: s, who: &who, own: sh.newID(r, before)}
 	_, _ = crand.Read(h.console[:]) // never fails
 	h.begin(tag + 1)
@@ -190,20 +189,6 @@ func (sh *shard) shakeFailed(r *record, err error) {
 	}
 	sh.fail(r, err)
 	sh.failPolls(r, err)
-}
-
-// dropSession forgets the session and tells the BMC so, without waiting for an answer.
-func (sh *shard) dropSession(r *record) {
-	if r.sess == nil {
-		return
-	}
-	var id [4]byte
-	binary.LittleEndian.PutUint32(id[:], r.sess.bmc)
-	r.sess.rqSeq = (r.sess.rqSeq + 1) & 0x3f
-	n := r.sess.seal(sh.sock.room(), netApp, cmdCloseSession, id[:], sh.iv())
-	sh.sock.push(n, r.addr)
-	sh.stats.sent.Add(1)
-	sh.forget(r)
 }
 
 // forget drops the session's keys.

@@ -226,7 +226,7 @@ func (sh *shard) newID(r *record, before uint32) uint32 {
 	}
 	for {
 		id := binary.LittleEndian.Uint32(sh.iv())&^slotMask | r.slot
-		if id != before {
+		if id != before && (r.bye.session == nil || id != r.bye.own) {
 			return id
 		}
 	}

@@ -26,10 +26,20 @@ type suspects struct {
 type suspect struct {
 	packets int
 	last    Reason
+	strays  int // packets of this BMC's session that came from elsewhere
 }
 
 // note counts a packet that was not believed.
 func (s *suspects) note(from netip.AddrPort, why Reason, now int64) {
+	s.count(from, now, func(e *suspect) { e.packets, e.last = e.packets+1, why })
+}
+
+// stray counts a packet that named the session of a BMC and came from elsewhere: of one behind a translated address, say.
+func (s *suspects) stray(of netip.AddrPort, now int64) {
+	s.count(of, now, func(e *suspect) { e.strays++ })
+}
+
+func (s *suspects) count(from netip.AddrPort, now int64, add func(*suspect)) {
 	e, known := s.by[from]
 	if !known && len(s.by) >= suspectsMax {
 		if now-s.since < int64(suspectsTime) {
@@ -43,7 +53,8 @@ func (s *suspects) note(from netip.AddrPort, why Reason, now int64) {
 			s.by = map[netip.AddrPort]suspect{}
 		}
 	}
-	s.by[from] = suspect{e.packets + 1, why}
+	add(&e)
+	s.by[from] = e
 }
 
 // clear forgets a BMC that has answered.
@@ -60,6 +71,9 @@ func (s *suspects) take(from netip.AddrPort) string {
 		return ""
 	}
 	delete(s.by, from)
+	if e.packets == 0 {
+		return fmt.Sprintf("; packets of its session came from another address or port and were not believed (%d)", e.strays)
+	}
 	if e.packets == 1 {
 		return "; 1 packet from there was not believed: " + reasonTexts[e.last].text
 	}
