@@ -30,12 +30,16 @@ type apiTarget struct {
 	derived        bool // from the settings: it is that of the conductor on this machine
 	http           *http.Client
 	user, password string
+	stale          string // of the last answer: for how many seconds no quorum could confirm it; "" = it is confirmed
 }
 
 const (
 	doctorTimeout = 10 * time.Second // of one request
 	doctorAnswer  = 8 << 20          // bytes of an answer
 )
+
+// headerStale asks for an answer that need not be confirmed, and tells of one that is not (docs/CLUSTER.md).
+const headerStale = "Ferrite-Stale"
 
 // newAPITarget finds the API: --api, else where the settings say that this machine's conductor listens.
 func newAPITarget(a *apiFlags, s *config.Config) (*apiTarget, error) {
@@ -109,7 +113,7 @@ func sameCertificate(file string, shown []*x509.Certificate) error {
 	return nil
 }
 
-// get asks for a path. The error is for no answer at all.
+// get asks for a path; what cannot be confirmed will do. The error is for no answer at all.
 func (t *apiTarget) get(ctx context.Context, path string) (status int, body []byte, err error) {
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, t.base.String()+path, nil)
 	if err != nil {
@@ -117,6 +121,7 @@ func (t *apiTarget) get(ctx context.Context, path string) (status int, body []by
 	}
 	q.Header.Set("User-Agent", "ferrite-doctor/"+version)
 	q.Header.Set("X-OpenStack-Ironic-API-Version", wire.VersionString(wire.MaxMinor))
+	q.Header.Set(headerStale, "1")
 	if t.user != "" {
 		q.SetBasicAuth(t.user, t.password)
 	}
@@ -129,6 +134,7 @@ func (t *apiTarget) get(ctx context.Context, path string) (status int, body []by
 		return 0, nil, err
 	}
 	defer r.Body.Close()
+	t.stale = r.Header.Get(headerStale)
 	body, err = io.ReadAll(io.LimitReader(r.Body, doctorAnswer))
 	return r.StatusCode, body, err
 }

@@ -182,6 +182,8 @@ func (e *examination) replica() {
 	}
 }
 
+const quorumNeeded = "without a quorum of the conductors nothing is confirmed: start the others, or mend the network to them"
+
 // readings times a read that the log's leader has confirmed: what a client waits for at least (R1).
 func (e *examination) readings() {
 	began := time.Now()
@@ -193,7 +195,9 @@ func (e *examination) readings() {
 	case status == http.StatusUnauthorized:
 		e.add(areaConductor.Warn("log", "the API wants a login", "a user of the API", "--user and --password-file, or FERRITE_API_USER and FERRITE_API_PASSWORD"))
 	case status != http.StatusOK:
-		e.add(areaConductor.Fail("log", fmt.Sprintf("a read is answered with %d: %s", status, clip(string(body))), "a read that the log confirms", "without a quorum of the conductors nothing is confirmed: start the others"))
+		e.add(areaConductor.Fail("log", fmt.Sprintf("a read is answered with %d: %s", status, clip(string(body))), "a read that the log confirms", quorumNeeded))
+	case e.api.stale != "":
+		e.add(areaConductor.Fail("log", "a read is answered by what was known "+e.api.stale+" s ago, and so is what follows", "a read that the log confirms", quorumNeeded))
 	case took > time.Second:
 		e.add(areaConductor.Warn("log", fmt.Sprintf("a confirmed read took %s: this replica is behind, or busy", took.Round(time.Millisecond)), "less than a second", "look at the disk and the network between conductors"))
 	default:

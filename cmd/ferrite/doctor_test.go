@@ -20,6 +20,7 @@ type ward struct {
 	metrics  string // further lines
 	fleet    string // of the summary; "" = an empty one
 	read     int    // status of a read, 0 = 200
+	stale    string // what a read says of its age
 	notTold  int    // status of the summary, 0 = 200
 	deadHost string
 }
@@ -38,6 +39,9 @@ func (w ward) ServeHTTP(rw http.ResponseWriter, q *http.Request) {
 		}
 	case "/v1/nodes":
 		body = `{"nodes":[]}`
+		if w.stale != "" && q.Header.Get("Ferrite-Stale") != "" {
+			rw.Header().Set("Ferrite-Stale", w.stale)
+		}
 		if w.read != 0 {
 			status = w.read
 		}
@@ -76,6 +80,7 @@ func TestDoctorJudges(t *testing.T) {
 		{"well", ward{}, "conductor: ready", doctor.OK, "answers"},
 		{"not ready", ward{ready: "no quorum"}, "conductor: ready", doctor.Fail, "no quorum"},
 		{"no log", ward{read: 503}, "conductor: log", doctor.Fail, "503"},
+		{"no quorum", ward{stale: "7"}, "conductor: log", doctor.Fail, "by what was known 7 s ago"},
 		{"a login", ward{read: 401}, "conductor: log", doctor.Warn, "login"},
 		{"an old conductor", ward{notTold: 404}, "conductor: nodes", doctor.Warn, "version"},
 		{"from elsewhere", ward{notTold: 403}, "conductor: nodes", doctor.Warn, "403"},
