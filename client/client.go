@@ -21,6 +21,7 @@ import (
 const DefaultVersion = "1.89"
 
 const (
+	headerExtensions = "Ferrite-Extensions"
 	headerVersion    = "X-OpenStack-Ironic-API-Version"
 	headerMinVersion = "X-OpenStack-Ironic-API-Minimum-Version"
 	headerMaxVersion = "X-OpenStack-Ironic-API-Maximum-Version"
@@ -44,6 +45,7 @@ type Client struct {
 	pause    time.Duration
 	poll     time.Duration
 	look     func(ident string, n *Node) // nil = nobody
+	extended bool
 }
 
 // Option changes a Client in New.
@@ -68,6 +70,9 @@ func WithConnections(n int) Option { return func(c *Client) { c.http = newHTTP(n
 func WithRetry(tries int, pause time.Duration) Option {
 	return func(c *Client) { c.tries, c.pause = max(tries, 1), pause }
 }
+
+// WithExtensions asks for what Ferrite tells of nodes beyond Ironic's API, like power_confirmed_at: RawNode and RawNodes have it.
+func WithExtensions() Option { return func(c *Client) { c.extended = true } }
 
 // WithPoll sets how long the Wait calls pause between two looks; the default is 200 ms.
 func WithPoll(every time.Duration) Option { return func(c *Client) { c.poll = every } }
@@ -157,6 +162,9 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, out
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	q.Header.Set(headerVersion, c.version)
+	if c.extended {
+		q.Header.Set(headerExtensions, "1")
+	}
 	q.Header.Set("Accept", "application/json")
 	q.Header.Set("User-Agent", c.agent)
 	if body != nil {

@@ -321,7 +321,7 @@ func progress(w io.Writer, what string) (step func(done, about int), finish func
 	if _, _, ok := terminal(w); !ok {
 		return func(int, int) {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(80*time.Millisecond))
+	p := bars(w, 40, 80*time.Millisecond)
 	bar := p.AddBar(0, mpb.PrependDecorators(decor.Name(what+"  "), decor.CountersNoUnit("%d of %d  ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
 	return func(done, about int) {

@@ -170,11 +170,12 @@ func benchProgress(w io.Writer, what string) (p bench.Progress, end func()) {
 	if _, _, ok := terminal(w); !ok {
 		return bench.Progress{Say: func(format string, args ...any) { fmt.Fprintf(w, what+": "+format+"\n", args...) }}, func() {}
 	}
-	all := mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(100*time.Millisecond))
+	all := bars(w, 30, 100*time.Millisecond)
 	var now atomic.Pointer[string]
 	say := func(text string) { now.Store(&text) }
 	say("starting")
-	bar := all.AddBar(1, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return what + ": " + *now.Load() + "  " })),
+	// Of 0: one that begins with a total keeps it, and is full at the first step.
+	bar := all.AddBar(0, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return what + ": " + *now.Load() + "  " })),
 		mpb.AppendDecorators(decor.Percentage(), decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
 	progress := bench.Progress{
 		Say: func(format string, args ...any) {

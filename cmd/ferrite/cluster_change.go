@@ -169,7 +169,7 @@ func drainProgress(w io.Writer, total int) (show func(done, total int), finish f
 	if _, _, ok := terminal(w); !ok || total == 0 {
 		return func(int, int) {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	p := bars(w, 40, 100*time.Millisecond)
 	bar := p.AddBar(int64(total), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Name("  handed over  "), decor.CountersNoUnit("%d of %d  ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))
 	return func(done, total int) {

@@ -151,7 +151,7 @@ func (d *demo) progress(total int64) (step, finish func()) {
 			}
 		}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(d.screen.w), mpb.WithWidth(40), mpb.WithRefreshRate(80*time.Millisecond))
+	p := bars(d.screen.w, 40, 80*time.Millisecond)
 	bar := p.AddBar(total,
 		mpb.PrependDecorators(decor.Name("  enrolling  "), decor.CountersNoUnit("%d of %d  ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))

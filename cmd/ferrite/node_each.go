@@ -226,7 +226,7 @@ func nodeBar(c *cobra.Command, what string, total int) (above io.Writer, step, f
 	if _, _, ok := terminal(c.ErrOrStderr()); !ok || total < 2 {
 		return c.ErrOrStderr(), func() {}, func() {}
 	}
-	p := mpb.New(mpb.WithOutput(c.ErrOrStderr()), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	p := bars(c.ErrOrStderr(), 40, 100*time.Millisecond)
 	bar := p.AddBar(int64(total), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name("  "+what+"  "), decor.CountersNoUnit("%d of %d  ")),
 		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncSpace)))

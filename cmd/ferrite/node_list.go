@@ -76,13 +76,15 @@ func newNodeList(a *apiFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [TARGETS...]", Short: "List nodes",
 		Long: `List nodes, all or those that are named. Pages are fetched and printed as they come. Names that no node has are told at
-the end, and the exit code is 1.
+the end, and the exit code is 1. --fields also knows power_confirmed_at: when the BMC last said what the record has, None while its
+conductor does not know.
 
 --fold prints one line for each power state, provision state and maintenance, with the nodes as host ranges.
 --watch shows the list anew again and again; off a terminal it prints what there is and then one line a change.`,
 		Example: "  ferrite node list --fold\n" +
 			"  ferrite node list --provision-state active --power-state off\n" +
 			"  ferrite node list 'r07n[1-9]' --fields name,power_state,last_error\n" +
+			"  ferrite node list --fields name,power_state,power_confirmed_at\n" +
 			"  ferrite node list --long -o json | jq .[].driver_info\n" +
 			"  ferrite node list --fold --watch",
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args) },
@@ -107,7 +109,7 @@ func (l *listing) run(c *cobra.Command, args []string) (err error) {
 	if err := l.check(args); err != nil {
 		return err
 	}
-	if l.api, err = l.flags.client(); err != nil {
+	if l.api, err = l.flags.client(client.WithExtensions()); err != nil {
 		return err
 	}
 	if l.watch {

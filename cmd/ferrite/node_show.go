@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
+
+	"ferrite/client"
 )
 
 func newNodeShow(a *apiFlags) *cobra.Command {
@@ -42,7 +44,7 @@ func newNodeShow(a *apiFlags) *cobra.Command {
 			if err := checkInterval(every); err != nil {
 				return err
 			}
-			api, err := a.client()
+			api, err := a.client(client.WithExtensions())
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +30,9 @@ type fakeAPI struct {
 	under map[int]int // looks that are left, by node
 
 	maintenance int // nodes in it
+
+	confirmed bool // the request is one for Ferrite's own fields
+	age       int
 
 	busy atomic.Int64
 	most atomic.Int64 // power requests at the same time
@@ -50,6 +54,10 @@ func (f *fakeAPI) node(i int) map[string]any {
 		"uuid": fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1), "name": fmt.Sprintf("n%04d", i+1), "power_state": f.power[i],
 		"provision_state": "available", "maintenance": false, "instance_uuid": nil,
 	}
+	if f.confirmed {
+		f.age++ // every look finds a newer reading
+		n["power_confirmed_at"] = time.Unix(int64(f.age), 0).UTC().Format(time.RFC3339)
+	}
 	if (i+1)%10 == 0 && f.power[i] == "power off" {
 		n["last_error"] = "the BMC does not answer"
 	}
@@ -63,6 +71,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.confirmed = r.Header.Get("Ferrite-Extensions") == "1"
 	path := strings.TrimPrefix(r.URL.Path, "/v1/nodes")
 	if path == "" {
 		f.asked = r.URL.Query()
@@ -139,6 +148,18 @@ func TestNodeListOfManyPages(t *testing.T) {
 	}
 	if _, out, _ = ferrite("node", "list", "-o", "json", "nosuch"); strings.TrimSpace(out) != "[]" {
 		t.Errorf("none is %q", out)
+	}
+}
+
+// What Ironic's API has no field for is asked for by name, and shown.
+func TestNodeTellsWhenPowerWasConfirmed(t *testing.T) {
+	f := newFakeAPI(t, 2)
+	code, out, errOut := ferrite("node", "list", "n0002", "--fields", "name,power_confirmed_at")
+	if fields := strings.Split(f.asked.Get("fields"), ","); code != 0 || !slices.Contains(fields, "power_confirmed_at") || !strings.Contains(out, "n0002  1970-01-01T00:00:02Z") {
+		t.Errorf("list: %d %s, asked for %q\n%s", code, errOut, fields, out)
+	}
+	if code, out, errOut = ferrite("node", "show", "n0002"); code != 0 || !strings.Contains(out, "power_confirmed_at  1970-01-01T00:00:03Z") {
+		t.Errorf("show: %d %s\n%s", code, errOut, out)
 	}
 }
 

@@ -58,11 +58,15 @@ func TestNodeListSorts(t *testing.T) {
 func TestNodeShowWatchPrintsChanges(t *testing.T) {
 	f := newFakeAPI(t, 1)
 	w := watch(t, "node", "show", "n0001", "--watch", "--interval", "100ms")
-	w.read("power_state      power off\n")
+	w.read("power_state         power off\n")
+	w.read("power_confirmed_at  1970-01-01T00:00:01Z\n")
 	f.mu.Lock()
 	f.power[0] = "power on"
 	f.mu.Unlock()
 	w.read("  power_state  power off -> power on\n")
+	if strings.Contains(w.text, "power_confirmed_at  1970-01-01T00:00:01Z -> ") {
+		t.Error("that a power state was confirmed again is no change")
+	}
 	f.mu.Lock()
 	f.power = nil
 	f.mu.Unlock()

@@ -231,7 +231,7 @@ func stages(w io.Writer) (step func(name string, done, of int), finish func()) {
 		return func(string, int, int) {}, func() {}
 	}
 	now := ""
-	p := mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(80*time.Millisecond))
+	p := bars(w, 40, 80*time.Millisecond)
 	names := make(chan string, 1)
 	bar := p.AddBar(0, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 		select {
