@@ -65,12 +65,29 @@ func (s *Sweep) again(e *entry) uint64 {
 	if e.extra = extra; ticks > 0 {
 		return s.now + ticks
 	}
+	at := stray(int(e.due) - int(e.base)) //nolint:gosec // ticks of a process's life
 	e.base += roundTicks
 	for e.base <= s.now { // turns missed while suspended are not made up for
 		e.base += roundTicks
 	}
-	j := uint64(rand.IntN(2*jitterTick + 1)) //nolint:gosec // spreads load, no secret
-	return max(e.base+j-min(jitterTick, e.base), s.now+1)
+	return uint64(max(int(e.base)+at, int(s.now)+1)) //nolint:gosec // likewise
+}
+
+// stray is how many ticks after its phase an entry is read next, when it was so many this time: a walk of small steps within
+// +-jitterTick. A place drawn anew each time could only lie as far apart as gaps may, or readings would have to be as many
+// more as it strays. What was read out of its turn begins at its phase.
+func stray(at int) int {
+	if at < -jitterTick || at > jitterTick {
+		at = 0
+	}
+	at += rand.IntN(2*strayTick+1) - strayTick //nolint:gosec // spreads load, no secret
+	switch {                                   // thrown back at the ends, where it would stick otherwise
+	case at > jitterTick:
+		return 2*jitterTick - at
+	case at < -jitterTick:
+		return -2*jitterTick - at
+	}
+	return at
 }
 
 // hurried are entries whose next reading has to be thought over. Drivers' goroutines put them here; the wheel takes

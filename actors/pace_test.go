@@ -107,7 +107,8 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 	b := sweepOnTable(t, 200, nil)
 	b.pass(20 * testInterval)
 	most := uint64(testInterval / b.s.tick)
-	var sooner, later bool // than a turn after the last one: jitter
+	var sooner, later bool  // than a turn after the last one: jitter
+	var least, greatest int // places around the phase
 	for i, m := range b.bmcs {
 		if n := len(m.asked); n < 20 || n > 23 {
 			t.Errorf("node %d was read %d times in 20 intervals", i, n)
@@ -116,8 +117,10 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 			if gap := m.asked[k] - m.asked[k-1]; gap > most || gap < most*85/100 {
 				t.Errorf("node %d: %d ticks between two readings, wanted 85 to 100 %% of %d", i, gap, most)
 			} else {
-				sooner, later = sooner || gap < roundTicks-jitterTick, later || gap > roundTicks+jitterTick
+				sooner, later = sooner || gap < roundTicks-strayTick/2, later || gap > roundTicks+strayTick/2
 			}
+			at := int((m.asked[k]+roundTicks/2-m.e.phase)%roundTicks) - roundTicks/2
+			least, greatest = min(least, at), max(greatest, at)
 		}
 		if m.e.seen.Load() == 0 {
 			t.Errorf("node %d: its power was never confirmed", i)
@@ -128,6 +131,9 @@ func TestSettledNodesAreReadOnceAnInterval(t *testing.T) {
 	}
 	if !sooner || !later {
 		t.Errorf("of 4000 readings some came sooner than their turn: %v, some later: %v; wanted jitter", sooner, later)
+	}
+	if least < -jitterTick || least > -jitterTick*3/4 || greatest > jitterTick || greatest < jitterTick*3/4 {
+		t.Errorf("readings were %d to %d ticks from their phase, wanted about %d either way", least, greatest, jitterTick)
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 const (
 	roundTicks = 512
 	wheelSlots = 2 * roundTicks
-	jitterTick = roundTicks / 40 // +-2.5 % of a phase: gaps of 95 to 105 % of a turn
+	jitterTick = roundTicks / 10 // a node's place strays by +-10 % of a turn around its phase,
+	strayTick  = roundTicks / 20 // by +-5 % from one turn to the next: gaps of 95 to 105 % of a turn
 	minTick    = 50 * time.Microsecond
 )
 
