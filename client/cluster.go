@@ -68,7 +68,7 @@ func (c *Cluster) Member(name string) (Member, bool) {
 // Owners counts the nodes by conductor (GET /v1/x/cluster/owners).
 type Owners struct {
 	Nodes      int `json:"nodes"`
-	Unserved   int `json:"unserved"` // of a group that no conductor serves
+	Unserved   int `json:"unserved"` // of a group that no conductor serves, or none that takes nodes
 	Conductors []struct {
 		Conductor  string `json:"conductor"`
 		Alive      bool   `json:"alive"`

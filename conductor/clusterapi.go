@@ -43,7 +43,8 @@ func (o overview) view() *cluster.View {
 
 // Status asks every member how it is.
 func (o overview) Status(ctx context.Context) httpapi.ClusterStatus {
-	v, owners := o.view(), o.Owners()
+	v := o.view()
+	owners, unserved := o.owners()
 	placed := map[string]int{}
 	for _, row := range owners.Conductors {
 		placed[row.Conductor] = row.Placed
@@ -116,7 +117,7 @@ func (o overview) Status(ctx context.Context) httpapi.ClusterStatus {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("the disk of %s is nearly full: changes of its nodes are refused until there is room", m.Name))
 		}
 	}
-	s.Warnings = append(s.Warnings, o.thin(v, owners)...)
+	s.Warnings = append(s.Warnings, o.thin(v, unserved)...)
 	return s
 }
 
@@ -149,8 +150,10 @@ func survival(quorum bool, voters, answering, others []string) string {
 		return fmt.Sprintf("survives the loss of %s (no vote), but not of %s, the only voter; with a third conductor it survives the loss of any one", and(others), voters[0])
 	case spare > 0:
 		return fmt.Sprintf("survives the loss of any %d of the voters %s", spare, and(voters))
+	case len(missing) == 1:
+		return fmt.Sprintf("survives the loss of no further voter while %s is missing: start it, or add another conductor, which takes over its vote", missing[0])
 	case len(missing) > 0:
-		return fmt.Sprintf("survives the loss of no further voter while %s is missing: start it, or add another conductor, which takes over its vote", and(missing))
+		return fmt.Sprintf("survives the loss of no further voter while %s are missing: start them, or add other conductors, which take over their votes", and(missing))
 	}
 	return fmt.Sprintf("survives the loss of no voter: %d of %d are needed; add another conductor", needed, len(voters))
 }
@@ -163,10 +166,22 @@ func and(names []string) string {
 	return strings.Join(names, "")
 }
 
-// thin names groups that hang on one conductor, or on none, where others would be there.
-func (o overview) thin(v *cluster.View, owners httpapi.Owners) (out []string) {
-	if owners.Unserved > 0 {
-		out = append(out, fmt.Sprintf("%d nodes belong to a conductor_group that no conductor serves: nobody looks after them", owners.Unserved))
+// nobody says why nodes of a group have no conductor.
+func nobody(v *cluster.View, group string) string {
+	if who := idle(v, group); who != "" {
+		return fmt.Sprintf("no conductor of conductor_group %q takes nodes now: %s", group, who)
+	}
+	return fmt.Sprintf("no living conductor serves conductor_group %q", group)
+}
+
+// thin names groups that hang on one conductor, or on none (with how many nodes), where others would be there.
+func (o overview) thin(v *cluster.View, unserved map[string]int) (out []string) {
+	for _, group := range slices.Sorted(maps.Keys(unserved)) {
+		nodes := fmt.Sprintf("%d nodes", unserved[group])
+		if unserved[group] == 1 {
+			nodes = "1 node"
+		}
+		out = append(out, "nobody looks after "+nodes+": "+nobody(v, group))
 	}
 	if len(v.Members) < 2 {
 		return out
@@ -203,6 +218,13 @@ func (o overview) here() httpapi.HereStatus {
 
 // Owners counts the nodes by conductor.
 func (o overview) Owners() httpapi.Owners {
+	out, _ := o.owners()
+	return out
+}
+
+// owners counts besides the nodes that nobody has by group.
+func (o overview) owners() (out httpapi.Owners, unserved map[string]int) {
+	unserved = map[string]int{}
 	v := o.c.placement.view.Load()
 	rows := map[string]*httpapi.OwnerRow{}
 	row := func(name string) *httpapi.OwnerRow {
@@ -215,12 +237,12 @@ func (o overview) Owners() httpapi.Owners {
 	for _, m := range v.Members {
 		_, row(m.Name).Alive = seen.Find(m.Name)
 	}
-	var out httpapi.Owners
 	o.c.store.Nodes(nil, func(n *node.Node) bool {
 		out.Nodes++
 		to := o.c.placement.owner(n)
 		if to == "" {
 			out.Unserved++
+			unserved[n.ConductorGroup]++
 		} else {
 			row(to).Placed++
 		}
@@ -247,7 +269,7 @@ func (o overview) Owners() httpapi.Owners {
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
 		out.Conductors = append(out.Conductors, *rows[name])
 	}
-	return out
+	return out, unserved
 }
 
 // Owner tells where a node belongs.
@@ -261,7 +283,7 @@ func (o overview) Owner(n *node.Node) httpapi.NodeOwner {
 	hashed, _ := v.Owner(placeOf(n), n.ConductorGroup)
 	switch {
 	case out.Placed == "":
-		out.Why = fmt.Sprintf("no conductor that takes nodes serves conductor_group %q", n.ConductorGroup)
+		out.Why = nobody(v, n.ConductorGroup)
 	case out.Placed == hashed.Name:
 		out.Why = "placed there by its hash"
 	case n.Intent != nil && n.Intent.Owner.Name == out.Placed:

@@ -253,6 +253,7 @@ func TestSurvival(t *testing.T) { // L5
 		{true, []string{"a"}, []string{"a"}, []string{"b"}, "survives the loss of b (no vote), but not of a, the only voter; with a third conductor it survives the loss of any one"},
 		{false, []string{"a"}, nil, []string{"b"}, "no quorum: changes are refused until a is there, the only voter; start it, and only if it is lost for good see \"ferrite cluster recover --help\""},
 		{true, []string{"a", "b", "c"}, []string{"a", "b"}, nil, "survives the loss of no further voter while c is missing: start it, or add another conductor, which takes over its vote"},
+		{true, []string{"a", "b", "c", "d", "e"}, []string{"b", "d", "e"}, nil, "survives the loss of no further voter while a and c are missing: start them, or add other conductors, which take over their votes"},
 		{true, []string{"a", "b"}, []string{"a", "b"}, nil, "survives the loss of no voter: 2 of 2 are needed; add another conductor"},
 		{true, []string{"a", "b", "c", "d", "e"}, []string{"a", "b", "c", "d", "e"}, nil, "survives the loss of any 2 of the voters a, b, c, d and e"},
 		{false, []string{"a", "b", "c"}, []string{"b"}, nil, "no quorum: changes are refused until 2 of the voters a, b and c are there, now b; start the missing ones, and only if they are lost for good see \"ferrite cluster recover --help\""},

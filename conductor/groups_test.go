@@ -4,6 +4,7 @@
 package conductor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,19 @@ func TestALoneConductorLetsOtherGroupsAlone(t *testing.T) {
 	until(t, "it has the node", func() bool { return owned(c) == 1 })
 }
 
+// The list of members says of each group whose nodes nobody has why that is so.
+func TestWhyNobodyLooksAfterNodes(t *testing.T) {
+	v := cluster.NewView(1, []cluster.Member{{Name: "c1", Cordoned: true}, {Name: "c2", Cordoned: true}})
+	got := overview{}.thin(v, map[string]int{"": 1, "rack7": 3})
+	want := []string{
+		`nobody looks after 1 node: no conductor of conductor_group "" takes nodes now: c1 (cordoned) and c2 (cordoned)`,
+		`nobody looks after 3 nodes: no living conductor serves conductor_group "rack7"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, wanted %q", got, want)
+	}
+}
+
 // Where a group's conductors live and none takes nodes, nothing is refused for good: who asks is told why, and to try again.
 func TestAGroupWhoseConductorsTakeNothing(t *testing.T) {
 	p := &placement{self: "c1"}
@@ -155,7 +169,7 @@ func TestAGroupWhoseConductorsTakeNothing(t *testing.T) {
 	}
 	_, err := h.Do(t.Context(), "a", node.Meta{}, node.SetPower{Target: node.PowerOn})
 	e, _ := err.(*node.Error)
-	if e == nil || e.Kind != node.Unavailable || e.Text != `No conductor of conductor_group "rack7" takes nodes now: c2 (cordoned), c3 (cut) and c4 (starting): nothing was done, try again` {
+	if e == nil || e.Kind != node.Unavailable || e.Text != `no conductor of conductor_group "rack7" takes nodes now: c2 (cordoned), c3 (cut) and c4 (starting): nothing was done, try again` {
 		t.Errorf("%v", err)
 	}
 }

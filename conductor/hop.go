@@ -56,9 +56,9 @@ func (h *hop) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg) (
 		if err := h.place.unserved(m.MsgName(), wanted); err != nil {
 			return nil, h.stuck(n, m, err)
 		}
-		last = "Conductor " + to + ", which should own the node, does not take requests"
+		last = "conductor " + to + ", which should own the node, does not take requests"
 		if to == "" {
-			last = fmt.Sprintf("No conductor of conductor_group %q takes nodes now: %s", wanted.ConductorGroup, idle(h.place.view.Load(), wanted.ConductorGroup))
+			last = nobody(h.place.view.Load(), wanted.ConductorGroup)
 		}
 		if peer, ok := h.place.view.Load().Find(to); ok && h.place.answers(peer) { // the View may have changed since, or be about to
 			value, err, again := h.call(ctx, peer, command.Request{Node: uuid, Meta: meta, Msg: m, Owner: n.Owner, Serve: try > 0 || to != h.place.owner(n)})

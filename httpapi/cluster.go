@@ -75,7 +75,7 @@ type HereStatus struct {
 // Owners is the answer to GET /v1/x/cluster/owners.
 type Owners struct {
 	Nodes      int         `json:"nodes"`
-	Unserved   int         `json:"unserved"` // of a group that no conductor serves
+	Unserved   int         `json:"unserved"` // of a group that no conductor serves, or none that takes nodes
 	Conductors []OwnerRow  `json:"conductors"`
 	Recorded   RecordedSum `json:"recorded"`
 }

@@ -233,7 +233,7 @@ func printOwners(out io.Writer, o *client.Owners) error {
 	b := w.Render() + fmt.Sprintf("\n\n%s: %d written last by the conductor that has them, %d by another one, %d by one that is gone, %d by nobody; %s under way.\n",
 		capital(count(o.Nodes, "node")), o.Recorded.Here, o.Recorded.Other, o.Recorded.Gone, o.Recorded.Nobody, count(o.Recorded.Pending, "operation"))
 	if o.Unserved > 0 {
-		b += fmt.Sprintf("%s of a conductor_group that no conductor serves: nobody looks after them.\n", count(o.Unserved, "node"))
+		b += fmt.Sprintf("%s that nobody looks after: \"ferrite cluster members\" says why.\n", count(o.Unserved, "node"))
 	}
 	_, err := io.WriteString(out, b)
 	return err

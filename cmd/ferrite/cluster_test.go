@@ -127,7 +127,7 @@ func TestClusterCommands(t *testing.T) {
 	wantLine(t, "cluster members", 0, "Name  State  Role    Nodes  Lag  Version  Group  API\nc1    alive  leader      3  0    0.1.0           http://127.0.0.1:", "c3    gone   voter       3  ?", "Survives the loss of any 1 of the voters.\nWarning: it is only a test.\n")
 	wantLine(t, "cluster members -o json", 0, `"advice": "survives`)
 	wantLine(t, "cluster members -o yaml", 0, "advice: survives")
-	wantLine(t, "cluster owners", 0, "c1         True       1              0           0", "1 node: 0 written last by the conductor that has them", "2 nodes of a conductor_group that no conductor serves")
+	wantLine(t, "cluster owners", 0, "c1         True       1              0           0", "1 node: 0 written last by the conductor that has them", "2 nodes that nobody looks after")
 	wantLine(t, "cluster owners n1", 0, "Conductor      c2", "c3, incarnation ab, epoch 4; that process has ended", "set power power on, phase on, on c3")
 	wantLine(t, "cluster owners n2", 1, "404")
 	wantLine(t, "cluster drain c2", 0, "c2 has no node any more, after")
