@@ -14,7 +14,7 @@ import (
 
 // status asks for the power state as a blocking call does whose caller waits for d.
 func (p *peer) status(d time.Duration) *call {
-	c := &call{steps: []step{{netChassis, cmdChassisStatus, nil}}, done: make(chan outcome, 1), until: p.b.sh.now + int64(d)}
+	c := &call{step: step{netChassis, cmdChassisStatus, nil}, done: make(chan outcome, 1), until: p.b.sh.now + int64(d)}
 	p.b.sh.request(&request{rec: p.r, call: c})
 	p.b.sh.pump()
 	return c

@@ -88,15 +88,13 @@ func (d driver) key(ctx context.Context, n *node.Node, name string) (recordKey, 
 	return recordKey{t.addr, t.who}, nil
 }
 
-// send runs raw commands in a row as one call.
-func (d driver) send(ctx context.Context, n *node.Node, name string, c *call, raws ...Raw) ([]byte, error) {
+// send runs a raw command as one call.
+func (d driver) send(ctx context.Context, n *node.Node, name string, c *call, r Raw) ([]byte, error) {
 	k, err := d.key(ctx, n, name)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range raws {
-		c.steps = append(c.steps, step{r.NetFn, r.Cmd, r.Data})
-	}
+	c.step = step{r.NetFn, r.Cmd, r.Data}
 	return d.e.do(ctx, name, k, c)
 }
 
@@ -129,15 +127,11 @@ func (d driver) SetPower(ctx context.Context, n *node.Node, a bmc.Action, p bmc.
 			return err
 		}
 	}
-	control := Raw{netChassis, cmdChassisControl, []byte{ctl.value}}
-	once := a.Class() == node.Once
-	if once && before != nil { // a command of class once goes alone, so that nothing else makes it be sent again
-		if _, err := d.send(ctx, n, "chassis bootdev", &call{priv: privOperator, mutating: true, permit: p}, before...); err != nil {
-			return err
-		}
-		before = nil
+	if err := d.boot(ctx, n, "chassis bootdev", before, p); err != nil {
+		return err
 	}
-	_, err := d.send(ctx, n, ctl.name, &call{priv: privOperator, mutating: true, once: once, permit: p}, append(before, control)...)
+	_, err := d.send(ctx, n, ctl.name, &call{priv: privOperator, mutating: true, once: a.Class() == node.Once, permit: p},
+		Raw{netChassis, cmdChassisControl, []byte{ctl.value}})
 	return err
 }
 
@@ -162,8 +156,18 @@ func (d driver) SetBootDevice(ctx context.Context, n *node.Node, device string, 
 	if err != nil {
 		return err
 	}
-	_, err = d.send(ctx, n, "chassis bootdev "+device, &call{priv: privOperator, mutating: true, permit: p}, plan.Commands...)
-	return err
+	return d.boot(ctx, n, "chassis bootdev "+device, plan.Commands, p)
+}
+
+// boot sends the commands that set a boot device, each as a call of its own: Set Boot Options changes something, so that
+// MinCommandInterval lies between two of them, and between the last one and what follows (BMC.md section 6, point 2).
+func (d driver) boot(ctx context.Context, n *node.Node, name string, commands []Raw, p bmc.Permit) error {
+	for _, raw := range commands {
+		if _, err := d.send(ctx, n, name, &call{priv: privOperator, mutating: true, permit: p}, raw); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PlanBoot is what must be stored in driver_internal_info before SetBootDevice; nil = nothing. It talks to nobody.

@@ -87,7 +87,7 @@ func (r *record) outstanding() (netfn, cmd byte) {
 	case r.has(flagPriv):
 		return netApp, cmdSetPrivilege
 	default:
-		return c.steps[c.at].netfn, c.steps[c.at].cmd
+		return c.step.netfn, c.step.cmd
 	}
 }
 
@@ -120,7 +120,7 @@ func (sh *shard) transmit(r *record) {
 			sh.endJob(r, outcome{err: errWithdrawn}) // withdrawn in time
 			return
 		}
-		if data = c.steps[c.at].data; c.once {
+		if data = c.step.data; c.once {
 			wait = sh.patience()
 		}
 	}
@@ -292,10 +292,6 @@ func (sh *shard) replied(r *record, p reply) {
 		r.flags |= flagProbed
 		sh.command(r)
 	case p.code == 0:
-		if c.at++; c.at < len(c.steps) {
-			sh.command(r)
-			return
-		}
 		sh.endJob(r, outcome{data: append([]byte(nil), p.data...)})
 	case codes[p.code].busy && !c.once:
 		r.stage = pausing

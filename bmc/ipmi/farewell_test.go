@@ -91,7 +91,7 @@ func TestCallsEndWhileASessionIsBeingClosed(t *testing.T) {
 	p := b.peer(1)
 	b.advance(51 * time.Second)
 	c := &call{
-		steps: []step{{netChassis, cmdChassisControl, []byte{controls[bmc.Off].value}}}, priv: privOperator, mutating: true,
+		step: step{netChassis, cmdChassisControl, []byte{controls[bmc.Off].value}}, priv: privOperator, mutating: true,
 		permit: bmctest.Permit{}, until: b.sh.now + int64(tick), done: make(chan outcome, 1),
 	}
 	b.sh.request(&request{rec: p.r, call: c})

@@ -181,7 +181,7 @@ func FuzzResponse(f *testing.F) {
 			t.Fatalf("code 0x%02x with %x made %+v: wanted %q", code, data, s, want)
 		}
 		for _, st := range []step{{netChassis, cmdGetBootOptions, []byte{5, 0, 0}}, {netApp, cmdDeviceID, nil}} {
-			c := &call{steps: []step{st}, done: make(chan outcome, 1)}
+			c := &call{step: st, done: make(chan outcome, 1)}
 			b.sh.request(&request{rec: p.r, call: c})
 			b.sh.pump()
 			p.deliver(p.answer(p.only(), code, data...))

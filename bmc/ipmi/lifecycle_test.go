@@ -236,6 +236,37 @@ func TestMinCommandInterval(t *testing.T) {
 	}
 }
 
+// A boot device is set by two commands, and before power on again where the BMC forgets it: each is one that changes something.
+func TestMinCommandIntervalBetweenBootOptions(t *testing.T) {
+	cfg := quick()
+	cfg.MinCommandInterval = 200 * time.Millisecond
+	f, e := fleet(t, nil), engine(t, cfg)
+	n := at(f.Addr(0), "ipmi_force_boot_device", true)
+	n.DriverInternalInfo = map[string]any{"persistent_boot_device": "disk"}
+	if err := e.Driver().Boot.SetBootDevice(t.Context(), n, "disk", true, bmctest.Permit{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []bmc.Action{bmc.On, bmc.Reset} {
+		if err := e.Driver().Power.SetPower(t.Context(), n, a, bmctest.Permit{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	option := "00080308 000805a008000000"
+	if got, want := executed(f.BMC(0)), option+" "+option+" 000201 "+option+" 000203"; got != want {
+		t.Fatalf("executed %s: wanted %s", got, want)
+	}
+	var last time.Time
+	for i, c := range f.BMC(0).Commands() {
+		if c.NetFn != netChassis {
+			continue
+		}
+		if gap := c.Time.Sub(last); !last.IsZero() && gap < cfg.MinCommandInterval {
+			t.Errorf("command %d came %s after the one before: wanted %s at least", i, gap, cfg.MinCommandInterval)
+		}
+		last = c.Time
+	}
+}
+
 // The dear check of the permit is made when the BMC's turn has come, not before the pause (S9, S10).
 func TestPermitIsCheckedAfterThePause(t *testing.T) {
 	cfg := quick()

@@ -179,13 +179,13 @@ func TestSensorsGiveWay(t *testing.T) {
 	p := b.peer(1)
 	var slow []*call
 	for i := range byte(3) {
-		c := &call{slow: true, steps: []step{{netSensor, cmdSensorReading, []byte{i}}}, done: make(chan outcome, 1)}
+		c := &call{slow: true, step: step{netSensor, cmdSensorReading, []byte{i}}, done: make(chan outcome, 1)}
 		b.sh.request(&request{rec: p.r, call: c})
 		slow = append(slow, c)
 	}
 	b.sh.pump()
 	s := p.poll()
-	quick := &call{steps: []step{{netApp, cmdDeviceID, nil}}, done: make(chan outcome, 1)}
+	quick := &call{step: step{netApp, cmdDeviceID, nil}, done: make(chan outcome, 1)}
 	b.sh.request(&request{rec: p.r, call: quick})
 	var order []string
 	for range 5 {

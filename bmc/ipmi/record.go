@@ -97,7 +97,7 @@ type waiter struct {
 	sink bmc.Sink
 }
 
-// step is one command of a call.
+// step is the command of a call.
 type step struct {
 	netfn, cmd byte
 	data       []byte
@@ -110,11 +110,10 @@ const (
 	callAbandoned        // its caller has gone
 )
 
-// call is a blocking request: one or more commands that go out in a row. Its outcome is sent to done, once.
+// call is a blocking request: one command. Its outcome is sent to done, once.
 type call struct {
 	next     *call
-	steps    []step
-	at       int  // step that is under way
+	step     step
 	priv     byte // privilege level that it needs
 	mutating bool
 	once     bool // never retransmitted (S12)

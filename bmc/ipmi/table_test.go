@@ -182,7 +182,7 @@ func (p *peer) only() seen {
 
 func (p *peer) mutate(a bmc.Action, permit bmc.Permit) *call {
 	c := &call{
-		steps: []step{{netChassis, cmdChassisControl, []byte{controls[a].value}}}, priv: privOperator, mutating: true,
+		step: step{netChassis, cmdChassisControl, []byte{controls[a].value}}, priv: privOperator, mutating: true,
 		once: a.Class() == node.Once, permit: permit, done: make(chan outcome, 1),
 	}
 	p.b.sh.request(&request{rec: p.r, call: c})
