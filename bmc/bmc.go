@@ -59,9 +59,9 @@ type Validator interface {
 
 // BootDevice is what a machine boots from next.
 type BootDevice struct {
-	Device     string // pxe, disk, cdrom, bios, safe; "" = unknown
+	Device     string // pxe, disk, cdrom, bios, safe; "" = none that has a name, or unknown: shown as null
 	Persistent bool
-	Known      bool // false: both are shown as null
+	Known      bool // false: persistent is shown as null too
 }
 
 // Boot reads and sets the boot device.

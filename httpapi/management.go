@@ -58,15 +58,16 @@ func showBootDevice(r *request) error {
 	if !ok {
 		return refuse(node.Internal, "GetBootDevice was answered with %T, wanted a boot device", reply)
 	}
-	b := r.buffer()
-	if d.Known {
-		b = wire.AppendString(append(b, `{"boot_device":`...), d.Device)
-		b = wire.AppendValue(append(b, `,"persistent":`...), d.Persistent)
-		b = append(b, '}')
-	} else {
-		b = append(b, `{"boot_device":null,"persistent":null}`...)
+	var device, persistent any // null where the BMC has not said, or names a device that Ironic has no word for
+	if d.Device != "" {
+		device = d.Device
 	}
-	r.json(http.StatusOK, b)
+	if d.Known {
+		persistent = d.Persistent
+	}
+	b := wire.AppendValue(append(r.buffer(), `{"boot_device":`...), device)
+	b = wire.AppendValue(append(b, `,"persistent":`...), persistent)
+	r.json(http.StatusOK, append(b, '}'))
 	return nil
 }
 
