@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -51,6 +52,9 @@ func Recover(dir, name string, log *slog.Logger) error {
 		return cannotOpen("log", d.wal(), err)
 	}
 	if err = r.look(w); err == nil {
+		err = r.owned(id, name)
+	}
+	if err == nil {
 		err = r.write(w, id)
 	}
 	return errors.Join(err, w.Close())
@@ -111,6 +115,30 @@ func (r *recovery) look(w logStore) error {
 		}
 	}
 	return nil
+}
+
+// owned refuses a name that is not the folder's by its log: the one that began it has no member.id.
+func (r *recovery) owned(id raft.ServerID, name string) error {
+	var founders []string
+	for _, m := range r.servers.Servers {
+		if m.ID == id {
+			return nil
+		}
+		if !strings.Contains(string(m.ID), "#") {
+			founders = append(founders, nameOf(m.ID))
+		}
+	}
+	switch {
+	case string(id) != name: // member.id says who it is, and the newest change of the members may have come after its leaving
+		return nil
+	case known(r.servers.Servers, name) != "":
+		return fmt.Errorf("the log in %s knows %s as %q, but the folder has no %s: it is that of another conductor, or the file is gone; give the right name, or write that text into it",
+			r.d, name, known(r.servers.Servers, name), r.d.memberFile())
+	case len(founders) == 0:
+		return fmt.Errorf("the log in %s does not know a conductor %q: give the name of the one whose folder it is", r.d, name)
+	default:
+		return fmt.Errorf("the data folder %s belongs to conductor %q, not to %q: give that name or another folder", r.d, strings.Join(founders, ", "), name)
+	}
 }
 
 // state reads the cluster's id from the state, and up to which entry that is.

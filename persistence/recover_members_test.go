@@ -137,6 +137,29 @@ func TestAMajorityOfBeforeTheRecoveryIsRefused(t *testing.T) {
 	c.commit(c3, putSetting("a", "1", 0))
 }
 
+// The folder of the one that began the log does not say whose it is; its log does.
+func TestAFolderIsRecoveredUnderItsOwnNameOnly(t *testing.T) {
+	c := newCrowd(t)
+	c.three()
+	for _, name := range []string{"c1", "c2", "c3"} {
+		c.leave(name)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	for _, row := range []struct{ of, as, want string }{
+		{"c1", "cx", `belongs to conductor "c1", not to "cx"`},
+		{"c1", "c2", `it is that of another conductor`},
+		{"c2", "c1", `belongs to conductor "c2", not to "c1"`},
+	} {
+		if err := persistence.Recover(c.dirs[row.of], row.as, quiet); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("the folder of %s as %s: %v", row.of, row.as, err)
+		}
+	}
+	recovered(t, c.dirs["c1"], "c1")
+	if c1 := c.join("c1", false); len(c1.Members(t.Context())) != 1 {
+		t.Error("the recovered log has more than one member")
+	}
+}
+
 // A recovery that was killed is finished by another one, wherever it was.
 func TestARecoveryThatWasKilled(t *testing.T) {
 	c := newCrowd(t)
