@@ -10,11 +10,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ferrite/bmc/ipmi"
 )
 
 // Costs are what the benches have measured, of one machine.
 type Costs struct {
-	ReadingCPU   float64 // us of a kept reading
+	ReadingCPU   float64 // us of a reading in a kept session
+	EachCPU      float64 // us of a reading with a session of its own
 	ShakeCPU     float64 // us of the first reading, with its handshake
 	CommitCPU    float64 // us of a commit, of all voters together
 	Commits      float64 // a second, three voters, 64 writers
@@ -36,6 +39,16 @@ type Demand struct {
 	WaveWrites float64 // commits of each of them
 	WriteBytes float64 // of a commit in the log, with its event
 }
+
+// What a reading sends and gets: a command and its answer, and in a session of its own besides that Open Session, RAKP 1 and 3,
+// and Close Session with theirs.
+const (
+	keptPackets = 2
+	eachPackets = 10
+)
+
+// keeps reports whether sessions live from one reading to the next.
+func (d Demand) keeps() bool { return d.Interval <= ipmi.Defaults().SessionIdle }
 
 // Plan is how the fleet is cut: each cell is a log with conductors of its own.
 type Plan struct {
@@ -91,6 +104,7 @@ func Measured(dir string) (Costs, error) {
 	}
 	var whole, together float64
 	take(sync, keptWhole, figCPU, &c.ReadingCPU, 8)
+	take(sync, eachWhole, figCPU, &c.EachCPU, 40)
 	take(sync, firstRound, figCPU, &c.ShakeCPU, 40)
 	take(sync, keptWhole, "bytes_per_node", &whole, 12_000)
 	take(commit, us+", voters: 3, writers: 64, at the leader", "commits_per_s", &c.Commits, 4000)
@@ -122,7 +136,14 @@ func Ends(c Costs, d Demand, p Plan) []End {
 	writes := steady + wave
 	owners := max(1, per-1) // one is lost
 	readings := cell / d.Interval.Seconds() / owners
-	cpu := (readings*c.ReadingCPU + writes*c.CommitCPU/per) / 1e6 / c.Cores
+	each, packets, allowed := c.ReadingCPU, float64(keptPackets)*readings, ipmi.Defaults().Rate
+	lost := cell / per / owners / p.Shakes
+	logins, login, why := "logins after a loss", lost/d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s and conductor; the share is of an interval", lost, p.Shakes)
+	if !d.keeps() {
+		each, packets = c.EachCPU, eachPackets*readings
+		logins, login, why = "logins", readings/p.Shakes, fmt.Sprintf("one for each reading, since no session lives that long: %.0f of %.0f/s (ipmi.handshake_rate)", readings, p.Shakes)
+	}
+	cpu := (readings*each + writes*c.CommitCPU/per) / 1e6 / c.Cores
 	rows := []struct {
 		name string
 		used float64
@@ -132,9 +153,9 @@ func Ends(c Costs, d Demand, p Plan) []End {
 		{"memory of a conductor", (cell*c.CopyBytes + cell/owners*c.OwnedBytes) / p.Memory, fmt.Sprintf("each holds a copy of every node of the cell (%.1f KB) and its share of sessions and actors (%.1f KB each), of %.0f GB", c.CopyBytes/1e3, c.OwnedBytes/1e3, p.Memory/1e9)},
 		{"commits of the log", writes / c.Commits, fmt.Sprintf("%.0f of %.0f commits/s: one log a cell", writes, c.Commits)},
 		{"notifications to NATS", writes / c.EventsPerSec, "one publisher a cell, one event a commit"},
-		{"logins after a loss", cell / per / owners / p.Shakes / d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s and conductor; the share is of an interval", cell/per/owners/p.Shakes, p.Shakes)},
-		{"readings that a conductor allows itself", readings / 5000, fmt.Sprintf("%.0f of 5,000 readings/s (ipmi.rate)", readings)},
-		{"packets of a conductor", 2 * readings / 200_000, fmt.Sprintf("%.0f packets/s of about 200,000 that two cores move", 2*readings)},
+		{logins, login, why},
+		{"readings that a conductor allows itself", readings / allowed, fmt.Sprintf("%.0f of %.0f readings/s (ipmi.rate)", readings, allowed)},
+		{"packets of a conductor", packets / 200_000, fmt.Sprintf("%.0f packets/s of about 200,000 that two cores move", packets)},
 		{"the log's disk", writes * d.WriteBytes / 200e6, fmt.Sprintf("%.1f MB/s of 200", writes*d.WriteBytes/1e6)},
 	}
 	var out []End
@@ -179,7 +200,9 @@ func Simulate(c Costs, d Demand, p Plan, seed uint64) Day {
 		can := c.Commits
 		if t == lossAt {
 			can *= max(0, 1-c.Detect) // if it led the log, nothing is written until another one does
-			shakes = float64(p.Cell) / float64(p.Conductors)
+			if d.keeps() {            // otherwise readings log in, each in its turn
+				shakes = float64(p.Cell) / float64(p.Conductors)
+			}
 		}
 		if shakes > 0 {
 			done := min(shakes, p.Shakes*float64(max(1, p.Conductors-1)))
@@ -220,8 +243,8 @@ func poisson(r *rand.Rand, mean float64) int {
 // Scale is the model as a page: what each resource comes to, and what happens in cells of several sizes.
 func Scale(c Costs, d Demand, p Plan) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Costs from %s: a reading %.1f us of CPU, a login %.0f us, a commit %.0f us (all voters), %.0f commits/s; %.1f KB a node in each conductor of its cell and %.1f KB more in its owner.\n\n",
-		strings.Join(c.From, ", "), c.ReadingCPU, c.ShakeCPU, c.CommitCPU, c.Commits, c.CopyBytes/1e3, c.OwnedBytes/1e3)
+	fmt.Fprintf(&b, "Costs from %s: a reading %.1f us of CPU (%.0f us with a session of its own, at intervals above %s), a login %.0f us, a commit %.0f us (all voters), %.0f commits/s; %.1f KB a node in each conductor of its cell and %.1f KB more in its owner.\n\n",
+		strings.Join(c.From, ", "), c.ReadingCPU, c.EachCPU, ipmi.Defaults().SessionIdle, c.ShakeCPU, c.CommitCPU, c.Commits, c.CopyBytes/1e3, c.OwnedBytes/1e3)
 	if len(c.Missing) > 0 {
 		fmt.Fprintf(&b, "Assumed, not measured: %s.\n\n", strings.Join(c.Missing, "; "))
 	}

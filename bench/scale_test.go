@@ -7,11 +7,12 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 // costs are round figures, so that what comes of them can be worked out by hand.
 func costs() Costs {
-	return Costs{ReadingCPU: 10, ShakeCPU: 40, CommitCPU: 300, Commits: 4000, OwnedBytes: 6000, CopyBytes: 5000, Detect: 1.2, Cores: 2, EventsPerSec: 50_000}
+	return Costs{ReadingCPU: 10, EachCPU: 60, ShakeCPU: 40, CommitCPU: 300, Commits: 4000, OwnedBytes: 6000, CopyBytes: 5000, Detect: 1.2, Cores: 2, EventsPerSec: 50_000}
 }
 
 func TestWhereResourcesEnd(t *testing.T) {
@@ -43,6 +44,35 @@ func TestWhereResourcesEnd(t *testing.T) {
 			if again.Resource == e.Resource && math.Abs(again.Used-p.Load) > 0.01 {
 				t.Errorf("%s: %g used in a cell of %d, wanted %g", e.Resource, again.Used, e.Cell, p.Load)
 			}
+		}
+	}
+}
+
+// Above 50 s no session is kept: each reading is a login, and ten packets.
+func TestLongIntervalsTakeASessionEach(t *testing.T) {
+	d, p := DefaultDemand(), DefaultPlan()
+	for interval, want := range map[time.Duration]struct{ packets, cpu, logins string }{
+		50 * time.Second: {"1000 packets/s", "0.532", ""},
+		// 50,000 / 100 s / 2 conductors: 250 readings/s of ten packets, 60 us and a login of 1,000/s each; 56 commits/s of 100 us more.
+		100 * time.Second: {"2500 packets/s", "1.03", "25.0"},
+	} {
+		d.Interval = interval
+		by := map[string]End{}
+		for _, e := range Ends(costs(), d, p) {
+			by[e.Resource] = e
+		}
+		if e := by["packets of a conductor"]; !strings.Contains(e.Why, want.packets) {
+			t.Errorf("%s: %q, wanted %s", interval, e.Why, want.packets)
+		}
+		if e := by["CPU of a conductor"]; digits(e.Used*100) != want.cpu {
+			t.Errorf("%s: %s %% CPU, wanted %s", interval, digits(e.Used*100), want.cpu)
+		}
+		e, each := by["logins"]
+		if _, after := by["logins after a loss"]; after == each || each != (want.logins != "") || each && digits(e.Used*100) != want.logins {
+			t.Errorf("%s: logins %+v, wanted %q", interval, e, want.logins)
+		}
+		if x := Simulate(costs(), d, p, 7); (x.LoginsTook == 0) != each {
+			t.Errorf("%s: logged in again after %g s", interval, x.LoginsTook)
 		}
 	}
 }
