@@ -101,7 +101,7 @@ var (
 	allBenches = []string{
 		"sync --bmcs 1000 --rounds 9 --against echo,portable,ipmipower,ipmitool",
 		"sync --bmcs 10000 --rounds 7 --against echo,portable,ipmipower,ipmitool --dead 0.05,0.2",
-		"sync --bmcs 50000 --rounds 7 --against echo,ipmipower --dead 0 --interval 2s",
+		"sync --bmcs 50000 --rounds 7 --against echo,portable,ipmipower,ipmitool --dead 0 --interval 2s",
 		"growth --rounds 7",
 		"api", "commit",
 		"takeover --bmcs 3000", "takeover --bmcs 10000", "takeover --bmcs 50000 --rounds 2", "console",
