@@ -171,7 +171,7 @@ func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]b
 	case o := <-c.done:
 		if errors.Is(o.err, errWithdrawn) { // the shard looked at the clock before the context did
 			<-limit.Done()
-			o.err = context.Cause(limit)
+			o.err = c.late(context.Cause(limit))
 		}
 		if o.err != nil {
 			return nil, wrap(o)
@@ -180,7 +180,7 @@ func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]b
 	case <-limit.Done():
 		c.gone.Store(true)
 		unknown := !c.state.CompareAndSwap(callQueued, callAbandoned) && c.mutating
-		return nil, wrap(outcome{err: context.Cause(limit), unknown: unknown})
+		return nil, wrap(outcome{err: c.late(context.Cause(limit)), unknown: unknown})
 	}
 }
 

@@ -40,7 +40,7 @@ type handshake struct {
 var (
 	errIgnore   = errors.New("not the awaited message")                                 // drop it, go on waiting
 	errSuite    = errors.New("cipher suite refused")                                    // try the next suite
-	errNoSlot   = errors.New("the BMC has no free session slot (0x01)")                 // back off
+	errNoSlot   = errors.New("the BMC has no free session slot")                        // back off
 	errRestart  = errors.New("the BMC forgot the handshake")                            // begin again
 	errLogin    = errors.New("the BMC refused the login")                               // stop
 	errPassword = fmt.Errorf("%w: ipmi_password is wrong (RAKP 2 check)", errLogin)     //
@@ -48,12 +48,15 @@ var (
 	errShort    = errors.New("the BMC answered a handshake message with too few bytes") //
 )
 
+// freeASlot is what to do about a full session table: BMCs have four slots at least, and we take one.
+const freeASlot = "; end sessions that others hold (ipmitool session info all lists them), or wait until the BMC drops unused ones, after a minute"
+
 // statuses are the RMCP+ status codes that a BMC refuses with (IPMI v2.0, table 13-15), and what follows.
 var statuses = map[byte]struct {
 	text string
 	err  error
 }{
-	0x01: {"insufficient resources to create a session", errNoSlot},
+	0x01: {"insufficient resources to create a session" + freeASlot, errNoSlot},
 	0x02: {"invalid session id", errRestart},
 	0x03: {"invalid payload type", errRestart},
 	0x04: {"invalid authentication algorithm", errSuite},
@@ -63,7 +66,7 @@ var statuses = map[byte]struct {
 	0x08: {"inactive session id", errRestart},
 	0x09: {"invalid role", errLogin},
 	0x0a: {"unauthorized role or privilege level: ipmi_priv_level is more than this user has", errLogin},
-	0x0b: {"insufficient resources to create a session at this privilege level", errNoSlot},
+	0x0b: {"insufficient resources to create a session at this privilege level" + freeASlot, errNoSlot},
 	0x0c: {"invalid user name length", errLogin},
 	0x0d: {"unauthorized name: ipmi_username is unknown to the BMC", errLogin},
 	0x0e: {"unauthorized GUID", errLogin},

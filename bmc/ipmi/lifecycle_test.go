@@ -426,6 +426,27 @@ func TestFullBMC(t *testing.T) {
 	}
 }
 
+// A call to a BMC that stays full ends with what the BMC said, not with its time limit alone.
+func TestFullBMCIsTold(t *testing.T) {
+	t.Parallel()
+	f := fleet(t, func(c *sim.Config) { c.Sessions = 1 })
+	cfg := quick()
+	cfg.CommandRetryTimeout = 2 * time.Second
+	holder, e := engine(t, cfg), engine(t, cfg)
+	if err := pollOnce(t, prepare(t, holder, at(f.Addr(0)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := pollOnce(t, prepare(t, e, at(f.Addr(0)))); err == nil {
+		t.Fatal("a full BMC gave a session") // it is left alone for 20 s from now on
+	}
+	_, err := e.Driver().Power.PowerState(t.Context(), at(f.Addr(0)))
+	for _, want := range []string{"command_retry_timeout", "no free session slot", "0x01", "ipmitool session info all"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the call gave %v: wanted %q in it", err, want)
+		}
+	}
+}
+
 func TestHostNames(t *testing.T) {
 	f, e := fleet(t, nil), engine(t, quick())
 	var where atomic.Pointer[netip.Addr]

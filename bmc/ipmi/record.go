@@ -4,6 +4,7 @@
 package ipmi
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"unique"
@@ -123,7 +124,8 @@ type call struct {
 	permit   bmc.Permit
 	until    int64 // shard time at which its caller gives up, 0 = never
 	state    atomic.Uint32
-	gone     atomic.Bool // the caller has gone: no retransmission any more
+	gone     atomic.Bool           // the caller has gone: no retransmission any more
+	held     atomic.Pointer[error] // what keeps it from being tried, nil = nothing
 	done     chan outcome
 }
 
@@ -141,6 +143,14 @@ func (c *call) end(o outcome) {
 	}
 	c.ended = true
 	c.done <- o // holds 1
+}
+
+// late is the error of a call whose caller has given up, with what kept it from being tried.
+func (c *call) late(err error) error {
+	if why := c.held.Load(); why != nil {
+		return fmt.Errorf("%w: %w", err, *why)
+	}
+	return err
 }
 
 // push adds a call to a queue.

@@ -265,6 +265,12 @@ func (sh *shard) hold(r *record) {
 		sh.failPolls(r, r.cause)
 	}
 	if r.mut != nil || r.reads != nil || r.slow != nil {
+		cause := r.cause
+		for _, q := range []*call{r.mut, r.reads, r.slow} {
+			for ; q != nil; q = q.next {
+				q.held.Store(&cause)
+			}
+		}
 		sh.wheel.set(r, sh.now, time.Duration(r.heldTill-sh.now))
 		return
 	}

@@ -122,6 +122,9 @@ func (sh *shard) opened(r *record, s *session) {
 	}
 	r.flags = r.flags&^flagLogged | flagProven
 	r.heldTill, r.cause = 0, nil
+	if r.cur != nil {
+		r.cur.held.Store(nil)
+	}
 	r.refused, r.restTill, r.refusal = 0, 0, nil
 	if sh.leaving {
 		r.flags |= flagClosing
@@ -171,6 +174,7 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		sh.failPolls(r, err)
 		if c := r.cur; c != nil { // its turn comes again
 			r.cur = nil
+			c.held.Store(&err)
 			switch {
 			case c.mutating:
 				c.next, r.mut = r.mut, c

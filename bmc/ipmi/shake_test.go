@@ -135,6 +135,47 @@ func TestNoFreeSlot(t *testing.T) {
 	}
 }
 
+// Who gives up while a BMC has no free slot is told that, and what to do; whoever got a slot is not.
+func TestNoFreeSlotIsTold(t *testing.T) {
+	for name, refuse := range map[string]func(*table, *record){
+		"Open Session answered 0x01": func(b *table, r *record) { b.refuse(r, payloadOpenResponse, 0x01) },
+		"RAKP 1 answered 0x01":       func(b *table, r *record) { b.openSession(r); b.refuse(r, payloadRAKP2, 0x01) },
+		"RAKP 1 answered 0x0b":       func(b *table, r *record) { b.openSession(r); b.refuse(r, payloadRAKP2, 0x0b) },
+	} {
+		b := onTable(t, nil)
+		p := b.peer(1)
+		b.sh.forget(p.r)
+		tried := p.mutate(bmc.On, bmctest.Permit{})
+		refuse(b, p.r)
+		waits := p.status(time.Minute)
+		s := p.poll()
+		for who, err := range map[string]error{"the one that was refused": tried.late(errClosed), "one behind it": waits.late(errClosed), "a reading": s.err} {
+			for _, want := range []string{"no free session slot", name, "ipmitool session info all"} {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %s is told %v: wanted %q in it", name, who, err, want)
+				}
+			}
+		}
+		if err := tried.late(errClosed); !errors.Is(err, errClosed) {
+			t.Errorf("%s: why it ended is not told: %v", name, err)
+		}
+		for range 62 {
+			if b.advance(time.Second); p.r.hs != nil {
+				break
+			}
+		}
+		if p.r.hs == nil {
+			t.Fatalf("%s: no handshake after the back-off", name)
+		}
+		b.sh.wheel.clear(p.r)
+		p.open()
+		b.sh.opened(p.r, p.r.sess)
+		if err := tried.late(errClosed); err != errClosed { //nolint:errorlint // it must be told alone
+			t.Errorf("%s: after it got a slot: %v", name, err)
+		}
+	}
+}
+
 func TestSuiteFallsBackAndIsRemembered(t *testing.T) {
 	b := onTable(t, nil)
 	p := b.peer(1)
