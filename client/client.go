@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ const DefaultVersion = "1.89"
 
 const (
 	headerExtensions = "Ferrite-Extensions"
+	headerStale      = "Ferrite-Stale"
 	headerVersion    = "X-OpenStack-Ironic-API-Version"
 	headerMinVersion = "X-OpenStack-Ironic-API-Minimum-Version"
 	headerMaxVersion = "X-OpenStack-Ironic-API-Maximum-Version"
@@ -45,6 +47,7 @@ type Client struct {
 	pause    time.Duration
 	poll     time.Duration
 	look     func(ident string, n *Node) // nil = nobody
+	stale    func(time.Duration)         // nil = nobody
 	extended bool
 }
 
@@ -79,6 +82,10 @@ func WithPoll(every time.Duration) Option { return func(c *Client) { c.poll = ev
 
 // WithLook tells what the Wait calls see of a node each time that they look at it. It is called by their goroutines.
 func WithLook(fn func(ident string, n *Node)) Option { return func(c *Client) { c.look = fn } }
+
+// WithStale tells of each answer that Ferrite could not confirm for want of a quorum, and for how long it could not. The calls
+// do not fail for it.
+func WithStale(fn func(since time.Duration)) Option { return func(c *Client) { c.stale = fn } }
 
 // WithUserAgent names the program to the service's audit log.
 func WithUserAgent(a string) Option { return func(c *Client) { c.agent = a } }
@@ -178,6 +185,9 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte, out
 		return err // a *url.Error: it names method and URL
 	}
 	defer r.Body.Close()
+	if seconds, err := strconv.Atoi(r.Header.Get(headerStale)); err == nil && c.stale != nil {
+		c.stale(time.Duration(seconds) * time.Second)
+	}
 	b, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
 	switch {
 	case err != nil:

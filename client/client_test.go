@@ -296,6 +296,28 @@ func TestRetryAfterIsBelieved(t *testing.T) {
 	}
 }
 
+// An answer that could not be confirmed is told, and is an answer all the same (R4).
+func TestAStaleAnswerIsTold(t *testing.T) {
+	stale := "31"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if stale != "" {
+			w.Header().Set("Ferrite-Stale", stale)
+		}
+		_, _ = w.Write([]byte(`{"boot_device":"pxe"}`))
+	}))
+	defer s.Close()
+	var told []time.Duration
+	c := New(s.URL, WithStale(func(since time.Duration) { told = append(told, since) }))
+	for _, stale = range []string{"31", "", "0"} {
+		if n, err := c.GetBootDevice(context.Background(), "n1"); err != nil || *n.Device != "pxe" {
+			t.Fatalf("%v, %v", n, err)
+		}
+	}
+	if want := []time.Duration{31 * time.Second, 0}; !slices.Equal(told, want) {
+		t.Errorf("told %v, wanted %v", told, want)
+	}
+}
+
 // What a Wait call sees is told each time.
 func TestLookIsTold(t *testing.T) {
 	s := newService(t, func(n int, _ *http.Request) (int, string) {

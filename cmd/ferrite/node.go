@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,7 @@ func (a *apiFlags) client(more ...client.Option) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []client.Option{client.WithUserAgent("ferrite-node/" + version), client.WithPoll(500 * time.Millisecond)}
+	opts := []client.Option{client.WithUserAgent("ferrite-node/" + version), client.WithPoll(500 * time.Millisecond), client.WithStale(tellStale(os.Stderr))}
 	if w.user != "" {
 		opts = append(opts, client.WithBasicAuth(w.user, w.password))
 	}
@@ -114,6 +115,16 @@ func (a *apiFlags) client(more ...client.Option) (*client.Client, error) {
 		opts = append(opts, client.WithRoots(w.roots))
 	}
 	return client.New(w.base.String(), append(opts, more...)...), nil
+}
+
+// tellStale makes what says on w, once, that an answer is what was known some time ago (R4).
+func tellStale(w io.Writer) func(time.Duration) {
+	var once sync.Once
+	return func(since time.Duration) {
+		once.Do(func() {
+			fmt.Fprintf(w, "ferrite: this is what was known %s ago: the log has no leader, so it cannot be confirmed and nothing can be changed; see \"ferrite cluster members\"\n", since)
+		})
+	}
 }
 
 // maxTargets is how many nodes one command may name.

@@ -226,3 +226,13 @@ func TestNodeWatchPrintsChanges(t *testing.T) {
 }
 
 func (f *fakeAPI) seen() int { f.mu.Lock(); defer f.mu.Unlock(); return f.pages }
+
+func TestStaleIsToldOnce(t *testing.T) {
+	var b strings.Builder
+	tell := tellStale(&b)
+	tell(31 * time.Second)
+	tell(32 * time.Second)
+	if got := b.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "what was known 31s ago") {
+		t.Errorf("told %q, wanted one line", got)
+	}
+}
