@@ -4,6 +4,7 @@
 package conductor
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -168,8 +169,8 @@ func TestAGroupWhoseConductorsTakeNothing(t *testing.T) {
 		t.Errorf("owner %q, %v", to, refusal)
 	}
 	_, err := h.Do(t.Context(), "a", node.Meta{}, node.SetPower{Target: node.PowerOn})
-	e, _ := err.(*node.Error)
-	if e == nil || e.Kind != node.Unavailable || e.Text != `no conductor of conductor_group "rack7" takes nodes now: c2 (cordoned), c3 (cut) and c4 (starting): nothing was done, try again` {
+	var e *node.Error
+	if !errors.As(err, &e) || e.Kind != node.Unavailable || e.Text != `no conductor of conductor_group "rack7" takes nodes now: c2 (cordoned), c3 (cut) and c4 (starting): nothing was done, try again` {
 		t.Errorf("%v", err)
 	}
 }

@@ -5,6 +5,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -108,7 +109,8 @@ func TestAViewNeedsTheLogsAnswer(t *testing.T) {
 		}
 		began := time.Now()
 		_, err = h.Do(t.Context(), others, node.Meta{}, node.SetMaintenance{On: true})
-		if e, _ := err.(*node.Error); e == nil || e.Kind != node.Unavailable || time.Since(began) > 2*routeTime || h.sent.Load() != 0 { // on the clock of this bubble
+		var e *node.Error
+		if !errors.As(err, &e) || e.Kind != node.Unavailable || time.Since(began) > 2*routeTime || h.sent.Load() != 0 { // on the clock of this bubble
 			t.Errorf("a request for a node of c1 ends after %s with %v, %d calls were sent", time.Since(began), err, h.sent.Load())
 		}
 
