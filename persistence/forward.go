@@ -122,6 +122,9 @@ func (s *Raft) dialLeader(d *dialing) {
 	}
 	switch {
 	case err != nil:
+		if trouble := (*unsafe)(nil); errors.As(err, &trouble) && s.said.anew(d.to+trouble.text) {
+			s.log.Warn("the log's leader cannot be spoken with", "leader", d.to, "reason", trouble.text)
+		}
 		s.log.Debug("the log's leader does not answer", "leader", d.to, "err", err)
 	case !wanted:
 		fresh.end()

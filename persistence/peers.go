@@ -251,7 +251,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 	live := map[raft.ServerID]bool{}
 	at, problems := s.statuses(ctx, s.cfg.Net.Live())
 	for name, err := range problems {
-		if told := (*Refused)(nil); !errors.As(err, &told) && s.said.anew(name+err.Error()) { // a refusal is told of where it is heard
+		if told := (*Refused)(nil); !errors.As(err, &told) && s.said.anew(name+withoutPorts(err.Error())) { // a refusal is told of where it is heard
 			s.log.Warn("a member of the gossip cannot be taken into the log", "name", name, "reason", err)
 		}
 	}

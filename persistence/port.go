@@ -148,14 +148,19 @@ func (p *port) accept() {
 
 // greet takes a connection in, or says why not.
 func (p *port) greet(c net.Conn) {
-	if t := p.s.cfg.Net.TLS; t != nil {
-		c = tls.Server(c, t)
-	}
 	_ = c.SetDeadline(time.Now().Add(helloTime))
+	c, ok := p.secure(c)
+	if !ok {
+		return
+	}
 	var kind [1]byte
 	var theirs hello
 	if _, err := io.ReadFull(c, kind[:]); err != nil {
 		_ = c.Close()
+		return
+	}
+	if kind[0] == tlsRecord && p.s.cfg.Net.TLS == nil {
+		p.unsecured(c)
 		return
 	}
 	if err := readJSON(c, &theirs); err != nil {
@@ -241,13 +246,24 @@ func (p *port) dial(name string, kind byte, timeout time.Duration) (net.Conn, er
 		c = tls.Client(c, t)
 	}
 	_ = c.SetDeadline(time.Now().Add(max(timeout, helloTime)))
-	_, err = c.Write([]byte{kind})
+	if over, ok := c.(*tls.Conn); ok {
+		err = over.Handshake()
+	}
+	if err == nil {
+		_, err = c.Write([]byte{kind})
+	}
 	if err == nil {
 		err = writeJSON(c, p.s.hello())
 	}
 	var theirs hello
 	if err == nil {
 		err = readJSON(c, &theirs)
+	}
+	if trouble := (*unsafe)(nil); errors.As(named(err), &trouble) {
+		err = fmt.Errorf("%s at %s: %w", name, at, trouble)
+		if kind == lineRaft && p.s.said.anew(name+trouble.text) {
+			p.s.log.Warn("a conductor cannot be spoken with", "name", name, "address", at, "reason", trouble.text)
+		}
 	}
 	if err == nil && theirs.Refused != "" {
 		why := objection(theirs, p.s.hello()).mirrored()

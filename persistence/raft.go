@@ -87,6 +87,9 @@ func Open(cfg Config) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.Net.trusted(cfg.Name); err != nil {
+		return nil, err
+	}
 	s := &Raft{cfg: cfg, dir: folder(cfg.Dir), log: cfg.Logger, loaded: make(chan struct{}), refused: make(chan string, 1), process: rand.Uint64()} //nolint:gosec // tells processes apart, keeps no secret
 	s.rounds.run, s.leaderRounds.run = s.round, s.readRound
 	s.life, s.end = context.WithCancel(context.Background())

@@ -13,6 +13,7 @@ import (
 
 	"ferrite/conductor"
 	"ferrite/internal/config"
+	"ferrite/persistence"
 )
 
 // Ports of a conductor's address that are not said otherwise.
@@ -82,7 +83,11 @@ func mutualTLS(ca, cert, key string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tls_cert %s and tls_key %s: %w", cert, key, err)
 	}
-	return &tls.Config{
+	both := &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
-	}, nil
+	}
+	if err := persistence.CheckTLS(both, ""); err != nil {
+		return nil, fmt.Errorf("tls_cert %s, tls_ca %s: %w", cert, ca, err)
+	}
+	return both, nil
 }
