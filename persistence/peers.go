@@ -274,10 +274,7 @@ func (s *Raft) tend(ctx context.Context, away map[raft.ServerID]time.Time, refus
 			return
 		}
 	}
-	grace := s.cfg.Net.Grace
-	if grace == 0 {
-		grace = 10 * time.Second
-	}
+	grace := s.cfg.Net.grace()
 	voters, gone := 0, raft.ServerID("")
 	var spare []MemberStatus
 	for _, m := range servers {

@@ -41,7 +41,8 @@ type Net struct {
 	Stop <-chan struct{}
 	// Patience is how long the silence of a leader lasts before others stand; 0 = 500 ms.
 	Patience time.Duration
-	// Grace is how long a voter may be away before another member takes its place; 0 = 10 s.
+	// Grace is how long a voter may be away before another member takes its place, and how long a start among strangers waits
+	// for members of its own log; 0 = 10 s.
 	Grace time.Duration
 	// Version of this binary, for the list of members.
 	Version string
@@ -49,6 +50,13 @@ type Net struct {
 	// difference for it and for us, "" = there is none (L4). Who differs is not taken in. nil = nothing is compared.
 	Settings []byte
 	Differ   func(theirs []byte) (told, tell string)
+}
+
+func (n *Net) grace() time.Duration {
+	if n.Grace == 0 {
+		return 10 * time.Second
+	}
+	return n.Grace
 }
 
 // What a connection to the log's port is for: its first byte.

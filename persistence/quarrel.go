@@ -114,11 +114,8 @@ func (q *quarrels) settled(theirs hello) {
 	delete(q.by, theirs.Name)
 }
 
-// strangersTime is for how long a member that others have called a stranger waits for those of its own log.
-const strangersTime = 10 * time.Second
-
 // outcast is why a start cannot succeed, whatever comes; nil = it may. Who has a log of its own is not turned away by a member of
-// another version, which may be the next one to be upgraded, nor by a stranger for as long as enough of its own may come.
+// another version, which may be the next one to be upgraded, nor at once by a stranger: enough of its own may come.
 func (s *Raft) outcast() error {
 	s.quarrels.mu.Lock()
 	defer s.quarrels.mu.Unlock()
@@ -133,7 +130,7 @@ func (s *Raft) outcast() error {
 		case (q.kind == apartVersion || q.kind == apartCluster) && s.raft.LastIndex() == 0:
 			return fmt.Errorf("%s refuses this conductor: %s", name, q.text)
 		case q.kind == apartCluster:
-			if strangers[name] = true; time.Since(q.since) > strangersTime {
+			if strangers[name] = true; time.Since(q.since) > s.cfg.Net.grace() {
 				apart = fmt.Errorf("%s refuses this conductor, whose data folder is %s: %s", name, s.cfg.Dir, q.text)
 			}
 		}
