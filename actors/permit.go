@@ -36,12 +36,25 @@ type permit struct {
 	owner node.Owner
 	from  stamp // the clock before the commit that granted it
 	over  *atomic.Bool
+
+	self    *actor.PID // of the node, and the record with the operation, to renew it by; nil = it ends for good
+	n       *node.Node
+	renewed atomic.Pointer[stamp] // in place of from
 }
 
 var _ bmc.Permit = (*permit)(nil)
 
-// OK is check (1) of S10: a read index that began after the call, and the record still has this owner and operation.
+// OK is check (1) of S10: a read index that began after the call, and the record still has this owner and operation. It is
+// asked when the BMC's turn has come: a permit that has grown old by then is renewed first (S9). An operation of several
+// commands would else run out of its permit between two of them, begin anew, and never end.
 func (p *permit) OK(ctx context.Context) error {
+	if p.self != nil && !p.over.Load() && !p.granted().within(p.f.cfg.Policy.Valid/2) {
+		fresh, err := p.f.permit(ctx, p.self, p.n)
+		if err != nil {
+			return err
+		}
+		p.renewed.Store(&fresh.from)
+	}
 	if _, err := p.f.cfg.Store.ReadIndex(ctx); err != nil {
 		return fmt.Errorf("%w: %w", bmc.ErrPermit, err)
 	}
@@ -59,7 +72,15 @@ func (p *permit) OK(ctx context.Context) error {
 
 // Live is check (2) of S10: the deadline holds on both clocks. It ends before when this process has seen that the operation is
 // over or another owner's: a command that was late does not come after one of the next operation.
-func (p *permit) Live() bool { return !p.over.Load() && p.from.within(p.f.cfg.Policy.Valid) }
+func (p *permit) Live() bool { return !p.over.Load() && p.granted().within(p.f.cfg.Policy.Valid) }
+
+// granted is the clock before the newest commit that granted it.
+func (p *permit) granted() stamp {
+	if at := p.renewed.Load(); at != nil {
+		return *at
+	}
+	return p.from
+}
 
 // renewal asks the actor for one more commit under an operation.
 type renewal struct {
@@ -108,7 +129,7 @@ func (f *Fleet) permit(ctx context.Context, self *actor.PID, n *node.Node) (*per
 		if g, ok := f.grants.Load(n.UUID); ok {
 			g := g.(*grant)
 			if g.of(n) && g.at.within(f.cfg.Policy.Valid/2) {
-				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at, over: g.over}, nil
+				return &permit{f: f, uuid: n.UUID, op: op, owner: n.Owner, from: g.at, over: g.over, self: self, n: n}, nil
 			}
 		}
 		if err := f.renewed(ctx, self, n); err != nil {
