@@ -154,14 +154,19 @@ func (s *Raft) outcast() error {
 	return apart
 }
 
-// meetTime bounds the first words with the others at a start, and the waiting for anybody to be there.
-const meetTime = time.Second
+// meetTime bounds the waiting for anybody to be there at a start, wordTime the first words with those who are.
+const (
+	meetTime = time.Second
+	wordTime = 5 * time.Second
+)
 
 // meet speaks with all that are alive before a log that was there before is used: one of them may know better. The only voter needs
-// nobody, and would ask nobody; it waits a moment, for the gossip is as young as its process.
+// nobody, and would ask nobody; where there are others, or were before a recovery, it waits a moment for the gossip, which is as
+// young as its process.
 func (s *Raft) meet() {
+	known := len(s.raft.GetConfiguration().Configuration().Servers) > 1 || len(s.mine().Former) > 0
 	others := s.others()
-	for end := time.Now().Add(meetTime); s.alone() && len(others) == 0 && time.Now().Before(end); {
+	for end := time.Now().Add(meetTime); known && s.alone() && len(others) == 0 && time.Now().Before(end); {
 		select {
 		case <-s.life.Done():
 			return
@@ -178,7 +183,7 @@ func (s *Raft) meet() {
 	}) {
 		return
 	}
-	ask, cancel := context.WithTimeout(s.life, meetTime)
+	ask, cancel := context.WithTimeout(s.life, wordTime)
 	defer cancel()
 	select {
 	case <-met:
