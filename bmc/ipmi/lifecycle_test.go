@@ -238,7 +238,7 @@ func TestMinCommandInterval(t *testing.T) {
 
 // A boot device is set by two commands, and before power on again where the BMC forgets it: each is one that changes something.
 func TestMinCommandIntervalBetweenBootOptions(t *testing.T) {
-	cfg := quick()
+	cfg := patient()
 	cfg.MinCommandInterval = 200 * time.Millisecond
 	f, e := fleet(t, nil), engine(t, cfg)
 	n := at(f.Addr(0), "ipmi_force_boot_device", true)
@@ -430,7 +430,7 @@ func TestFullBMC(t *testing.T) {
 func TestFullBMCIsTold(t *testing.T) {
 	t.Parallel()
 	f := fleet(t, func(c *sim.Config) { c.Sessions = 1 })
-	cfg := quick()
+	cfg := patient()
 	cfg.CommandRetryTimeout = 2 * time.Second
 	holder, e := engine(t, cfg), engine(t, cfg)
 	if err := pollOnce(t, prepare(t, holder, at(f.Addr(0)))); err != nil {
