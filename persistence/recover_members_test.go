@@ -42,6 +42,7 @@ func recovered(t *testing.T, dir, name string) {
 // The only voter is lost with what it alone held, and the other one's log is recovered; then the lost one comes back with its old
 // folder, as a host does that boots by itself hours later.
 func TestAFolderOfBeforeTheRecoveryIsRefused(t *testing.T) { // L4
+	t.Parallel()
 	c := newCrowd(t)
 	c1, _ := c.join("c1", true), c.join("c2", false)
 	c.commit(c1, putSetting("cluster_id", "old", 0))
@@ -89,6 +90,7 @@ func TestAFolderOfBeforeTheRecoveryIsRefused(t *testing.T) { // L4
 
 // One that runs on with the old log is not disturbed; the recovered one does not start beside it, or two would command the same machines.
 func TestARecoveredOneDoesNotStartBesideTheOldLog(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t)
 	c1, _ := c.join("c1", true), c.join("c2", false)
 	c.commit(c1, putSetting("cluster_id", "old", 0))
@@ -107,6 +109,7 @@ func TestARecoveredOneDoesNotStartBesideTheOldLog(t *testing.T) {
 
 // Two of three come back with a log that they could go on with.
 func TestAMajorityOfBeforeTheRecoveryIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t)
 	c1, _, _ := c.three()
 	c.commit(c1, putSetting("cluster_id", "old", 0))
@@ -139,6 +142,7 @@ func TestAMajorityOfBeforeTheRecoveryIsRefused(t *testing.T) {
 
 // The folder of the one that began the log does not say whose it is; its log does.
 func TestAFolderIsRecoveredUnderItsOwnNameOnly(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t)
 	c.three()
 	for _, name := range []string{"c1", "c2", "c3"} {
@@ -162,6 +166,7 @@ func TestAFolderIsRecoveredUnderItsOwnNameOnly(t *testing.T) {
 
 // A recovery that was killed is finished by another one, wherever it was.
 func TestARecoveryThatWasKilled(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t)
 	c1 := c.join("c1", true)
 	c.commit(c1, putSetting("cluster_id", "old", 0))
@@ -196,6 +201,7 @@ func TestARecoveryThatWasKilled(t *testing.T) {
 
 // Who has another entry in the place of one of ours is not taken in, though its cluster is ours, and hears why.
 func TestALogThatWentAnotherWayIsNotTakenIn(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t)
 	c1 := c.join("c1", true)
 	rev := c.commit(c1, putSetting("a", "1", 0))

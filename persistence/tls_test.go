@@ -77,6 +77,7 @@ func good() *x509.Certificate {
 
 // What others would refuse a certificate for is told by its own conductor, at its start.
 func TestACertificateThatCannotBeIsRefusedAtTheStart(t *testing.T) {
+	t.Parallel()
 	ca, other := newAuthority(t), newAuthority(t)
 	here := []net.IP{net.IPv4(127, 0, 0, 1)}
 	for want, c := range map[string]*tls.Config{
@@ -102,6 +103,7 @@ func TestACertificateThatCannotBeIsRefusedAtTheStart(t *testing.T) {
 
 // One of two speaks TLS: each says what the other one does, and what to do.
 func TestTLSOnOneSideIsNamedOnBoth(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	for _, row := range []struct {
 		what          string
@@ -146,6 +148,7 @@ func TestTLSOnOneSideIsNamedOnBoth(t *testing.T) {
 
 // What fails again and again with another port each time is told of once.
 func TestTheSameTroubleIsToldOfOnce(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
