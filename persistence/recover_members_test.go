@@ -111,14 +111,17 @@ func TestARecoveredOneDoesNotStartBesideTheOldLog(t *testing.T) {
 func TestAMajorityOfBeforeTheRecoveryIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	c1, _, _ := c.three()
+	c1, c2, c3 := c.three()
 	c.commit(c1, putSetting("cluster_id", "old", 0))
+	c.eventually("all have it", func() bool { // one that had not applied it would be a prefix of the recovered log, and welcome
+		return settingOf(c2, "cluster_id") == "old" && settingOf(c3, "cluster_id") == "old"
+	})
 	for _, name := range []string{"c1", "c2", "c3"} {
 		c.leave(name)
 	}
 	recovered(t, c.dirs["c3"], "c3")
 	recovered(t, c.dirs["c3"], "c3") // once more does no harm
-	c3 := c.join("c3", false)
+	c3 = c.join("c3", false)
 	why := make(chan string, 2)
 	for _, name := range []string{"c1", "c2"} {
 		cfg := c.config(name, false)
