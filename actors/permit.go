@@ -54,6 +54,7 @@ func (p *permit) OK(ctx context.Context) error {
 			return err
 		}
 		p.renewed.Store(&fresh.from)
+		p.f.stats.renewed.Add(1)
 	}
 	if _, err := p.f.cfg.Store.ReadIndex(ctx); err != nil {
 		return fmt.Errorf("%w: %w", bmc.ErrPermit, err)

@@ -12,7 +12,7 @@ type counters struct {
 	parked, lockRefusals, quarantined atomic.Uint64
 	released, claims                  atomic.Uint64
 	polls, matches, samples, failures atomic.Uint64
-	shed, expired, frozen             atomic.Uint64
+	shed, expired, renewed, frozen    atomic.Uint64
 	subnets                           atomic.Int64
 }
 
@@ -26,6 +26,7 @@ type Stats struct {
 	Shed                              uint64 // requests refused because too many wait
 	Commits, Conflicts, Fenced        uint64 // since start
 	Expired                           uint64 // permits that were too old when it came to sending (S9)
+	Renewed                           uint64 // permits that had grown old until the BMC's turn came, and were renewed (S9)
 	Parked, LockRefusals, Quarantined uint64
 	Released                          uint64 // operations ended by force (S13)
 	Claims                            uint64 // nodes that this conductor became the owner of by a write (S4)
@@ -41,7 +42,7 @@ func (f *Fleet) Stats() Stats {
 	return Stats{
 		Actors: s.actors.Load(), Operations: s.operations.Load(), Waiting: s.waiting.Load(), Commits: s.commits.Load(), Conflicts: s.conflicts.Load(),
 		Fenced: s.fenced.Load(), Parked: s.parked.Load(), LockRefusals: s.lockRefusals.Load(), Quarantined: s.quarantined.Load(), Released: s.released.Load(), Claims: s.claims.Load(),
-		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(), SubnetsDown: s.subnets.Load(), Frozen: s.frozen.Load(),
+		Late: s.late.Load(), Shed: s.shed.Load(), Expired: s.expired.Load(), Renewed: s.renewed.Load(), SubnetsDown: s.subnets.Load(), Frozen: s.frozen.Load(),
 		Polls: s.polls.Load(), Matches: s.matches.Load(), Samples: s.samples.Load(), Failures: s.failures.Load(),
 	}
 }

@@ -33,6 +33,7 @@ var metrics = []metric{
 	{"conductor_power_sync_failures_total", "Power readings that were not answered.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Failures) }},
 	{"conductor_fence_rejections_total", "BMC commands refused because the permit was lost.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Fenced) }},
 	{"conductor_permits_expired_total", "BMC commands put off because their permit was too old when it came to sending.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Expired) }},
+	{"conductor_permits_renewed_total", "Permits that had grown old until their BMC's turn came, and were renewed before the command.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Renewed) }},
 	{"conductor_requests_shed_total", "Requests refused because too many were waiting.", prometheus.CounterValue, func(f figures) float64 { return float64(f.fleet.Shed) }},
 	{"conductor_bmc_subnets_down", "Subnets in which many of this conductor's BMCs fail at once: their power states are frozen. One that fails is counted by each conductor that sees it: take max, not sum.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.fleet.SubnetsDown) }},
 	{"conductor_bmc_subnet_failures", "Failures of whole subnets that are not over; each is counted by one of all conductors: take sum.", prometheus.GaugeValue, func(f figures) float64 { return float64(f.failures) }},
