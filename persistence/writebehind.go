@@ -13,7 +13,7 @@ import (
 // when nobody asks for them: a transaction costs two synchronous writes, however much is in it.
 const (
 	behindBytes = 4 << 20
-	gather      = 10 * time.Millisecond
+	gather      = 30 * time.Millisecond
 )
 
 // writeBehind is a storage that is written by a goroutine of its own: commit returns when the changes are queued, and
