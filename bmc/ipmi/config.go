@@ -14,16 +14,18 @@ import (
 type Config struct {
 	Logger *slog.Logger
 
-	// Shards is how many sockets with one goroutine each share the BMCs; 0 = one a CPU, two at most.
+	// Shards is how many sockets with one goroutine each share the BMCs; 0 = one for each two CPUs, two at the most: one does
+	// 100,000 readings a second of its CPU, and two that share the CPUs with the rest of the process take a tenth more for each.
 	Shards int
 	// Window is how many BMCs of a shard may have a command outstanding at once.
 	Window int
 	// ReceiveBuffer is the wished size of a socket's receive buffer in bytes.
 	ReceiveBuffer int
-	// Handshakes is how many sessions are opened a second at most; 0 = no limit.
+	// Handshakes is how many sessions are opened a second at most; 0 = no limit. Those that somebody waits for go first.
 	Handshakes float64
 	// Rate is how many readings a second are begun at most, SubnetRate how many in one subnet (a /24 of IPv4 or a /64 of
 	// IPv6); 0 = no limit. A second's worth may come at once. Commands that somebody waits for count, and do not wait.
+	// An engine that is one of several keeps to its part of all three: see Engine.Share.
 	Rate, SubnetRate float64
 	// Portable leaves batches of datagrams aside, as on systems that have none.
 	Portable bool
@@ -109,7 +111,7 @@ func (c Config) shards() int {
 	if c.Shards > 0 {
 		return c.Shards
 	}
-	return min(2, runtime.NumCPU())
+	return max(1, min(2, runtime.NumCPU()/2))
 }
 
 // order lists the suites to try: 17 first, then [ipmi]cipher_suite_versions from its end, or 3.

@@ -22,7 +22,8 @@
 // sensors and the event log give way to all of these, one by one. Between two mutating commands to one BMC lies
 // MinCommandInterval. Sinks run in the shard's goroutine.
 //
-// Readings take places in token buckets (Rate, SubnetRate) and wait for them; calls count and do not wait. A BMC that is
+// Readings take places in token buckets (Rate, SubnetRate) and wait for them; calls count and do not wait. Logins are rationed
+// (Handshakes), those that somebody waits for first. Of several engines each keeps to its part of the three (Share). A BMC that is
 // read less often than its sessions live keeps none. The end of a session is a command like others: the next one waits for
 // its answer (farewell.go). What a vendor's BMCs do unlike the standard is in quirks.txt.
 //

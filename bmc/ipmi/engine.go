@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ferrite/bmc"
@@ -26,6 +28,7 @@ type Engine struct {
 
 	quirks map[string]quirk // by vendor
 	starts starts
+	share  atomic.Int32 // see Share
 
 	sensors repositories // what BMCs have told of their sensors
 
@@ -43,6 +46,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Logger = slog.Default()
 	}
 	e := &Engine{cfg: cfg, seed: maphash.MakeSeed(), names: newResolver()}
+	e.share.Store(1)
 	e.quirks, _ = vendorQuirks(cfg.Quirks) // Validate has seen them
 	var err error
 	if e.starts, err = begun(cfg.StartsFile, time.Now()); err != nil { // no reason not to start
@@ -72,12 +76,31 @@ func (e *Engine) begin(six bool, rate float64) (*shard, error) {
 		return nil, err
 	}
 	sh := newShard(&e.cfg, sock, rate)
+	sh.wanted.Store(e.share.Load())
+	if six {
+		sh.spread = 1
+	}
 	if !e.starts.from.IsZero() {
 		sh.quiet = int64(e.starts.from.Sub(sh.start))
 	}
 	go sh.loop()
 	return sh, nil
 }
+
+// Share keeps this engine to one n-th of Rate, SubnetRate and Handshakes from now on, for n engines that look after the same
+// BMCs together; 1 is what it begins with, and less than 1 counts as 1. Readings that wait for their turn move to where they
+// are due at the new rate. Calls that somebody waits for do not become slower by it.
+func (e *Engine) Share(n int) {
+	e.share.Store(int32(max(1, min(n, math.MaxInt16)))) //nolint:gosec // bounded
+	for _, sh := range e.shards() {                     // one that is being made reads it under mu
+		sh.wanted.Store(e.share.Load())
+		sh.mu.Lock()
+		sh.rouseLocked()
+	}
+}
+
+// Shared is the n of Share.
+func (e *Engine) Shared() int { return int(e.share.Load()) }
 
 // shards are all there are.
 func (e *Engine) shards() []*shard {

@@ -72,7 +72,7 @@ func (sh *shard) leave() {
 		}
 	}
 	sh.mu.Unlock()
-	sh.shakes = queue{}
+	sh.shakes, sh.urgent = queue{}, queue{}
 	sh.run = queue{}
 	for _, r := range all {
 		sh.step(r, sh.part)
@@ -146,7 +146,7 @@ func (sh *shard) left() bool {
 func (sh *shard) quarantine(r *record) {
 	active := r.active() || r.cur != nil || r.asking != nil
 	sh.wheel.clear(r)
-	for _, q := range []*queue{&sh.run, &sh.shakes} {
+	for _, q := range []*queue{&sh.run, &sh.shakes, &sh.urgent} {
 		q.remove(r)
 	}
 	sh.endShake(r)

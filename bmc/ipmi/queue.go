@@ -3,10 +3,14 @@
 
 package ipmi
 
-// queue is a list of records, linked through them.
-type queue struct{ head, tail *record }
+// queue is a list of n records, linked through them.
+type queue struct {
+	head, tail *record
+	n          int
+}
 
 func (q *queue) append(r *record) {
+	q.n++
 	r.queueNext = nil
 	if q.tail == nil {
 		q.head = r
@@ -17,6 +21,7 @@ func (q *queue) append(r *record) {
 }
 
 func (q *queue) prepend(r *record) {
+	q.n++
 	r.queueNext = q.head
 	q.head = r
 	if q.tail == nil {
@@ -25,6 +30,7 @@ func (q *queue) prepend(r *record) {
 }
 
 func (q *queue) pop() *record {
+	q.n--
 	r := q.head
 	q.head = r.queueNext
 	if q.head == nil {
@@ -34,8 +40,8 @@ func (q *queue) pop() *record {
 	return r
 }
 
-// remove takes a record out, wherever it stands.
-func (q *queue) remove(r *record) {
+// remove takes a record out, wherever it stands; false = it does not stand here.
+func (q *queue) remove(r *record) bool {
 	var prev *record
 	for x := q.head; x != nil; prev, x = x, x.queueNext {
 		if x != r {
@@ -49,7 +55,9 @@ func (q *queue) remove(r *record) {
 		if q.tail == x {
 			q.tail = prev
 		}
+		q.n--
 		x.queueNext = nil
-		return
+		return true
 	}
+	return false
 }

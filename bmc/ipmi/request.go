@@ -46,6 +46,9 @@ func (sh *shard) request(q *request) {
 		default:
 			push(&r.reads, q.call)
 		}
+		if !q.call.slow {
+			sh.hurry(r)
+		}
 		sh.want(r, !q.call.slow)
 	default:
 		err := sh.refusal(r)

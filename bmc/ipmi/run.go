@@ -31,14 +31,15 @@ func (sh *shard) want(r *record, first bool) {
 
 // pump begins what may begin: as many handshakes as there are tokens, as many commands as the window has room for.
 func (sh *shard) pump() {
-	if sh.rate > 0 {
-		sh.tokens = min(sh.tokens+sh.rate*time.Duration(sh.now-sh.tokenAt).Seconds(), max(1, sh.rate/10))
+	sh.reshare()
+	sh.logins.fill(sh.now)
+	for sh.urgent.head != nil && sh.logins.take(true) {
+		sh.step(sh.urgent.pop(), sh.startShake)
 	}
-	sh.tokenAt = sh.now
-	for sh.shakes.head != nil && sh.token() {
+	for sh.shakes.head != nil && sh.outstanding() < sh.window && sh.logins.take(false) {
 		sh.step(sh.shakes.pop(), sh.startShake)
 	}
-	for sh.run.head != nil && (sh.inflight < sh.window || sh.leaving) {
+	for sh.run.head != nil && (sh.outstanding() < sh.window || sh.leaving) {
 		r := sh.run.pop()
 		r.stage = idle
 		sh.step(r, sh.begin)
@@ -50,17 +51,6 @@ func (sh *shard) step(r *record, do func(*record)) {
 	sh.at = r
 	defer sh.rescue()
 	do(r)
-}
-
-func (sh *shard) token() bool {
-	if sh.rate <= 0 {
-		return true
-	}
-	if sh.tokens < 1 {
-		return false
-	}
-	sh.tokens--
-	return true
 }
 
 // begin picks the record's next job: a mutating call whose turn has come, another call, a reading for all who asked, or
@@ -183,14 +173,18 @@ func (sh *shard) proceed(r *record) {
 		sh.wheel.set(r, sh.now, sh.within(r.cur, wait))
 		return
 	}
+	awaited, line := r.awaited(), &sh.shakes
+	if awaited {
+		line = &sh.urgent
+	}
 	switch {
 	case probe:
 		sh.startProbe(r)
-	case sh.shakes.head == nil && sh.token():
+	case line.head == nil && sh.logins.take(awaited):
 		sh.startShake(r)
 	default:
 		r.stage = waiting
-		sh.shakes.append(r)
+		line.append(r)
 	}
 }
 

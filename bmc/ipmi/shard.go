@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,9 @@ type shard struct {
 	cfg    *Config
 	log    *slog.Logger
 	order  []*suite
-	rate   float64 // handshakes a second, 0 = no limit
-	window int     // BMCs that may have something outstanding at once
+	wanted atomic.Int32 // share of the rates: one in so many; see reshare
+	spread int          // shards that a subnet's BMCs are on
+	window int          // BMCs that may have something outstanding at once
 	stats  counters
 	start  time.Time // shard time 0
 	stop   chan struct{}
@@ -33,10 +35,10 @@ type shard struct {
 	wheel    wheel
 	fire     func(*record)
 	run      queue // records that want to begin
-	shakes   queue // records that wait for a handshake token
+	urgent   queue // records that somebody waits for, and that wait for a handshake token
+	shakes   queue // others that do
+	logins   logins
 	inflight int
-	tokens   float64
-	tokenAt  int64
 	slots    []*record // by console session id; slot 0 is never used
 	free     []uint32
 	shaking  map[netip.AddrPort]*record // handshakes under way
@@ -67,15 +69,16 @@ func newShard(cfg *Config, sock transport, rate float64) *shard {
 	var seed [32]byte
 	_, _ = crand.Read(seed[:]) // never fails
 	sh := &shard{
-		cfg: cfg, log: cfg.Logger, order: cfg.order(), rate: rate, window: cfg.Window, start: time.Now(), sock: sock,
+		cfg: cfg, log: cfg.Logger, order: cfg.order(), logins: logins{rate: rate, share: 1}, spread: cfg.shards(), window: cfg.Window, start: time.Now(), sock: sock,
 		stop: make(chan struct{}), ended: make(chan struct{}), slots: make([]*record, 1),
 		rng: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // spreads load
-		all: newBucket(cfg.Rate / float64(cfg.shards())), probing: map[netip.AddrPort]*record{}, nets: map[netip.Prefix]*bucket{},
+		all: newBucket(cfg.Rate/float64(cfg.shards()), 1), probing: map[netip.AddrPort]*record{}, nets: map[netip.Prefix]*bucket{},
 		shaking: map[netip.AddrPort]*record{}, records: map[netip.AddrPort]*record{}, paced: map[netip.AddrPort]int64{},
 	}
 	if room := sock.capacity() / packetWeight; room > 0 { // more answers at once than fit would be lost
 		sh.window = min(sh.window, max(room, batch))
 	}
+	sh.wanted.Store(1)
 	sh.randomAt = len(sh.random)
 	sh.fire = sh.expired
 	return sh
@@ -134,7 +137,7 @@ func (sh *shard) take() {
 func (sh *shard) sleep() (int, error) {
 	var until time.Time
 	next, ok := sh.wheel.next()
-	if sh.shakes.head != nil {
+	if sh.shakes.head != nil || sh.urgent.head != nil {
 		next, ok = min(sh.now+int64(tick), orMax(next, ok)), true
 	}
 	if sh.leaving {

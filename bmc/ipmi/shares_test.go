@@ -44,8 +44,8 @@ func TestShardsShareTheLimits(t *testing.T) {
 	cfg.Shards, cfg.Rate, cfg.Handshakes = 2, 100, 10
 	e := engine(t, cfg)
 	for _, sh := range e.shards() {
-		if step := time.Duration(sh.all.step); step != 20*time.Millisecond || sh.rate != 5 {
-			t.Errorf("one of two shards has a reading every %s and %g handshakes a second: wanted 20ms and 5", step, sh.rate)
+		if step := time.Duration(sh.all.step); step != 20*time.Millisecond || sh.logins.rate != 5 {
+			t.Errorf("one of two shards has a reading every %s and %g handshakes a second: wanted 20ms and 5", step, sh.logins.rate)
 		}
 	}
 }
