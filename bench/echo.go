@@ -11,10 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
+	"os"
 	"time"
 
 	"ferrite/internal/udpbatch"
@@ -92,77 +90,43 @@ func (s *sealer) open(buf []byte) bool {
 	return hmac.Equal(want[:], buf[echoPacket-echoAuth:])
 }
 
-// echoRound makes one round trip with each of n addresses, window at a time, and returns how many came back.
-func echoRound(c *udpbatch.Conn, base netip.Addr, port uint16, n int, window int64) (int, error) {
-	var got atomic.Int64
-	wake, stop := make(chan struct{}, 1), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		in, s := udpbatch.NewBatch(64), newSealer()
-		for got.Load() < int64(n) {
-			k, err := c.Recv(in)
-			if err != nil {
-				return
+// echoPatience is how long the echo waits for answers before it calls them lost.
+const echoPatience = 10 * time.Second
+
+// echoRound makes one round trip with each of n addresses, window at a time, and returns how many came back. One goroutine
+// sends and receives, as a shard of the engine does.
+func echoRound(c *udpbatch.Conn, base netip.Addr, port uint16, n, window int) (int, error) {
+	in, out, s := udpbatch.NewBatch(64), udpbatch.NewBatch(64), newSealer()
+	a, sent, got := base, 0, 0
+	for got < n {
+		for sent < n && sent-got < window {
+			k := 0
+			for ; k < len(out.Msgs) && sent < n && sent-got < window; k++ {
+				m := &out.Msgs[k]
+				m.Peer = netip.AddrPortFrom(a, port)
+				clear(m.Buf()[:echoPacket])
+				s.seal(m.Buf(), uint32(sent)) //nolint:gosec // a number in the packet
+				m.Len(echoPacket)
+				a = a.Next()
+				sent++
 			}
-			for i := range k {
-				if s.open(in.Msgs[i].Data()) {
-					got.Add(1)
-				}
-			}
-			select {
-			case wake <- struct{}{}:
-			default:
-			}
-			select {
-			case <-stop:
-				return
-			default:
+			if err := c.Send(out, k); err != nil {
+				return got, err
 			}
 		}
-	})
-	out, s, a := udpbatch.NewBatch(64), newSealer(), base
-	deadline := time.Now().Add(30 * time.Second)
-	var err error
-	for sent, k := 0, 0; sent < n; {
-		m := &out.Msgs[k]
-		m.Peer = netip.AddrPortFrom(a, port)
-		clear(m.Buf()[:echoPacket])
-		s.seal(m.Buf(), uint32(sent)) //nolint:gosec // a number in the packet
-		m.Len(echoPacket)
-		a = a.Next()
-		sent++
-		if k++; k == len(out.Msgs) || sent == n {
-			_ = c.Send(out, k)
-			k = 0
-		}
-		for int64(sent)-got.Load() >= window && err == nil {
-			select {
-			case <-wake:
-			case <-time.After(100 * time.Millisecond):
-				if time.Now().After(deadline) {
-					err = errors.New("echo answers were lost")
-				}
-			}
+		c.SetReadDeadline(time.Now().Add(echoPatience))
+		k, err := c.Recv(in)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return got, fmt.Errorf("echo: %d of %d answers were lost", n-got, n)
 		}
 		if err != nil {
-			break
+			return got, err
+		}
+		for i := range k {
+			if s.open(in.Msgs[i].Data()) {
+				got++
+			}
 		}
 	}
-	for got.Load() < int64(n) && time.Now().Before(deadline) {
-		select {
-		case <-wake:
-		case <-time.After(time.Second):
-			deadline = time.Now() // nothing comes any more
-		}
-	}
-	close(stop)
-	if got.Load() < int64(n) {
-		err = fmt.Errorf("echo: %d of %d answers were lost", int64(n)-got.Load(), n)
-		_ = c.Close()
-	}
-	wg.Wait()
-	if errors.Is(err, net.ErrClosed) {
-		err = nil
-	}
-	return int(got.Load()), err
+	return got, nil
 }

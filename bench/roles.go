@@ -272,7 +272,7 @@ func newEchoWorker(_ context.Context, s setup) (role, error) {
 func (w echoWorker) do(_ context.Context, q request) (reply, error) {
 	s, err := measure(w.n*q.N, func() error {
 		for range q.N {
-			if _, err := echoRound(w.c, syncBase, uint16(w.port), w.n, q.Window); err != nil { //nolint:gosec // a port
+			if _, err := echoRound(w.c, syncBase, uint16(w.port), w.n, int(q.Window)); err != nil { //nolint:gosec // a port
 				return err
 			}
 		}

@@ -19,14 +19,15 @@ type suite struct {
 	id                byte
 	auth, integ, conf byte
 	new               func() hash.Hash
-	size              int // of the hash
-	icv               int // of AuthCode and of the integrity check in RAKP 4
+	mac               func(tag *[sha256.Size]byte, key *macKey, data []byte) // of a packet in a session
+	size              int                                                    // of the hash
+	icv               int                                                    // of AuthCode and of the integrity check in RAKP 4
 }
 
 // suites are those we speak: both authenticate and encrypt. 0, 1 and 2 do not and are refused for good.
 var suites = map[byte]*suite{
-	3:  {id: 3, auth: 1, integ: 1, conf: 1, new: sha1.New, size: sha1.Size, icv: 12},
-	17: {id: 17, auth: 3, integ: 4, conf: 1, new: sha256.New, size: sha256.Size, icv: 16},
+	3:  {id: 3, auth: 1, integ: 1, conf: 1, new: sha1.New, mac: macSHA1, size: sha1.Size, icv: 12},
+	17: {id: 17, auth: 3, integ: 4, conf: 1, new: sha256.New, mac: macSHA256, size: sha256.Size, icv: 16},
 }
 
 // session is an open RMCP+ session. Its ciphers are made once, so that a packet costs no allocation.
@@ -41,7 +42,7 @@ type session struct {
 	priv  byte   // privilege level that is set
 	loose bool   // the BMC counts confidentiality pads from another number than 1
 	block cipher.Block
-	mac   hash.Hash
+	key   macKey
 	tag   [sha256.Size]byte // room for a computed AuthCode
 	iv    [aes.BlockSize]byte
 }
@@ -53,7 +54,7 @@ func newSession(s *suite, sik []byte, own, bmc uint32) *session {
 	if err != nil {
 		panic(err) // 16 bytes are a valid key
 	}
-	return &session{suite: s, bmc: bmc, own: own, block: block, mac: hmac.New(s.new, k1)}
+	return &session{suite: s, bmc: bmc, own: own, block: block, key: newMACKey(k1)}
 }
 
 func constant(s *suite, sik []byte, c byte) []byte {
@@ -112,9 +113,8 @@ func (s *session) sign(b []byte, end int) int {
 	}
 	b[end], b[end+1] = byte(pad), 0x07
 	end += 2
-	s.mac.Reset()
-	s.mac.Write(b[rmcpSize:end])
-	return end + copy(b[end:], s.mac.Sum(s.tag[:0])[:s.suite.icv])
+	s.suite.mac(&s.tag, &s.key, b[rmcpSize:end])
+	return end + copy(b[end:], s.tag[:s.suite.icv])
 }
 
 // open checks a packet of this session, decrypts its payload in place and returns the message (SAFETY: nothing is
@@ -136,9 +136,8 @@ func (s *session) open(b []byte, h header) ([]byte, Reason) {
 		return nil, dropShort
 	}
 	end += pad + 2
-	s.mac.Reset()
-	s.mac.Write(b[rmcpSize:end])
-	if subtle.ConstantTimeCompare(s.mac.Sum(s.tag[:0])[:s.suite.icv], b[end:end+s.suite.icv]) != 1 {
+	s.suite.mac(&s.tag, &s.key, b[rmcpSize:end])
+	if subtle.ConstantTimeCompare(s.tag[:s.suite.icv], b[end:end+s.suite.icv]) != 1 {
 		return nil, dropAuth
 	}
 	if !s.fresh(h.seq) {

@@ -9,14 +9,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ferrite/internal/udpbatch"
 )
 
 // mmsghdr is struct mmsghdr of recvmmsg(2) on 64-bit Linux.
@@ -46,18 +46,16 @@ func newVector() *vector {
 	return v
 }
 
-// socket is one UDP socket of one family, in the runtime's poller by way of os.File: unlike package net its waits
-// end without an allocation.
+// socket is one UDP socket of one family, behind a gate: the runtime's poller would be told of every datagram.
 type socket struct {
-	fd      int
-	file    *os.File
-	raw     syscall.RawConn
-	six     bool // IPv6; a socket for both would cost IPv4 half a microsecond a packet
-	rx, tx  *vector
-	queued  int // datagrams in tx
-	got     int
-	failed  error
-	attempt func(uintptr) bool
+	fd     int
+	gate   *udpbatch.Gate
+	six    bool // IPv6; a socket for both would cost IPv4 half a microsecond a packet
+	rx, tx *vector
+	queued int // datagrams in tx
+	got    int
+	failed error
+	try    func() bool
 }
 
 var _ transport = (*socket)(nil)
@@ -73,12 +71,15 @@ func listen(six bool, buffer int) (transport, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
-	s.fd, s.file = fd, os.NewFile(uintptr(fd), "ipmi-udp")
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		_ = s.file.Close()
+	if !six {
+		// Never in fragments: our largest datagram fits into the smallest MTU (RFC 791: 576 bytes), and a header that needs no
+		// identification (RFC 6864) spares the kernel a shared counter for each.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
+	}
+	if s.gate, err = udpbatch.NewGate(fd, "ipmi-udp"); err != nil {
 		return nil, err
 	}
-	s.attempt = func(uintptr) bool { return s.once() }
+	s.fd, s.try = fd, s.once
 	return s, nil
 }
 
@@ -98,7 +99,8 @@ func bound(six bool) (int, error) {
 	return fd, nil
 }
 
-// once tries to receive; false = nothing is there.
+// once tries to receive; false = nothing is there. It does not block, so the scheduler is not told (RawSyscall): it would hand our
+// processor on while a batch is at work, which takes longer than the 20 us it allows, and watch for that all the time.
 func (s *socket) once() bool {
 	v := s.rx
 	for i := range v.hdrs {
@@ -106,7 +108,7 @@ func (s *socket) once() bool {
 		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
 	s.got, s.failed = 0, nil
-	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&v.hdrs[0])), batch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&v.hdrs[0])), batch, unix.MSG_DONTWAIT, 0, 0)
 	switch e {
 	case 0:
 		s.got = int(n)
@@ -126,19 +128,19 @@ func (s *socket) receive() (int, error) {
 
 func (s *socket) wait() (int, error) {
 	s.got, s.failed = 0, nil
-	err := s.raw.Read(s.attempt)
+	err := s.gate.Wait(s.try)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, net.ErrClosed
+		return 0, err
 	}
 	return s.got, s.failed
 }
 
-func (s *socket) arm(t time.Time) { _ = s.file.SetReadDeadline(t) }
+func (s *socket) arm(t time.Time) { s.gate.SetDeadline(t) }
 
-func (s *socket) wake() { _ = s.file.SetReadDeadline(past) }
+func (s *socket) wake() { s.gate.SetDeadline(past) }
 
 func (s *socket) packet(i int) ([]byte, netip.AddrPort) {
 	v := s.rx
@@ -173,7 +175,7 @@ func (s *socket) push(n int, to netip.AddrPort) {
 // flush sends what is queued. A datagram that cannot be sent is lost, as UDP may lose it: retransmission deals with it.
 func (s *socket) flush() {
 	for off := 0; off < s.queued; {
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.tx.hdrs[off])), uintptr(s.queued-off), unix.MSG_DONTWAIT, 0, 0)
+		n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.tx.hdrs[off])), uintptr(s.queued-off), unix.MSG_DONTWAIT, 0, 0)
 		switch e {
 		case 0:
 			off += int(n)
@@ -193,7 +195,7 @@ func (s *socket) capacity() int {
 	return n
 }
 
-func (s *socket) close() error { return s.file.Close() }
+func (s *socket) close() error { return s.gate.Close() }
 
 // swap turns a port from host to network order and back.
 func swap(p uint16) uint16 {

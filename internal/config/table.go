@@ -175,7 +175,7 @@ var Options = []Option{
 	{Key: "cache_clean_up_interval", Kind: Duration, Default: "3600s", Min: "0", Help: "how often cached images are thinned out", Note: later},
 	{Key: "pxe.boot_retry_timeout", Kind: Duration, Default: "0", Min: "0", Zero: "no retry", Help: "how long a ramdisk may take to call back before the node is booted again", Note: later},
 	{Key: "pxe.boot_retry_check_interval", Kind: Duration, Default: "90s", Min: "0", Help: "how often that is checked", Note: later},
-	{Key: "bmc_shards", Kind: Int, Default: "0", Min: "0", Zero: "one a core, two at the most", Help: "UDP sockets of the IPMI engine"},
+	{Key: "bmc_shards", Kind: Int, Default: "0", Min: "0", Zero: "one for each two cores, two at the most", Help: "UDP sockets of the IPMI engine"},
 }
 
 // kinds of driver interface; each has an enabled_X_interfaces and a default_X_interface.

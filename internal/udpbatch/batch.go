@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // Size is the largest datagram that is received; IPMI packets are far smaller.
@@ -44,16 +45,16 @@ type Options struct {
 
 // Conn is one UDP socket.
 type Conn struct {
-	udp     *net.UDPConn
+	local   netip.AddrPort
 	dropped atomic.Uint64
 	sys
 }
 
 // LocalAddr is where the socket is bound.
-func (c *Conn) LocalAddr() netip.AddrPort {
-	a, _ := netip.ParseAddrPort(c.udp.LocalAddr().String())
-	return a
-}
+func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
+
+// SetReadDeadline ends Recvs at a time, with os.ErrDeadlineExceeded; the zero time is never.
+func (c *Conn) SetReadDeadline(t time.Time) { c.deadline(t) }
 
 // SendOne sends one datagram; it may run beside Send.
 func (c *Conn) SendOne(m *Msg) {
@@ -66,7 +67,7 @@ func (c *Conn) SendOne(m *Msg) {
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 
 // Close ends the socket; a Recv that waits returns net.ErrClosed.
-func (c *Conn) Close() error { return c.udp.Close() }
+func (c *Conn) Close() error { return c.close() }
 
 // Listen binds a UDP socket.
 func Listen(address string, o Options) (*Conn, error) {
@@ -78,8 +79,8 @@ func Listen(address string, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{udp: u}
-	if err := c.setup(o); err != nil {
+	c := &Conn{local: u.LocalAddr().(*net.UDPAddr).AddrPort()}
+	if err := c.setup(u, o); err != nil {
 		_ = u.Close()
 		return nil, err
 	}

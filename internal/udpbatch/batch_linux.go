@@ -8,7 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,38 +56,50 @@ func NewBatch(n int) *Batch {
 
 // sys is the Linux part of a Conn.
 type sys struct {
-	raw     syscall.RawConn
+	gate    *Gate
 	pktinfo bool
 	rx, tx  *Batch
-	recvFn  func(uintptr) bool
-	sendFn  func(uintptr) bool
+	recvFn  func() bool
+	sendFn  func(uintptr)
 }
 
-func (c *Conn) setup(o Options) error {
-	raw, err := c.udp.SyscallConn()
+// setup takes the socket over from package net, whose poller would be told of each datagram (see Gate).
+func (c *Conn) setup(u *net.UDPConn, o Options) error {
+	raw, err := u.SyscallConn()
 	if err != nil {
 		return err
 	}
-	c.raw, c.pktinfo = raw, o.PktInfo
-	c.recvFn, c.sendFn = c.recvOnce, c.sendOnce
+	fd := -1
 	var serr error
-	err = raw.Control(func(fd uintptr) {
-		if o.PktInfo {
-			serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		}
-		if o.Buffer > 0 { // FORCE needs CAP_NET_ADMIN; without it the system's maximum is what there is
-			for _, opt := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-				if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, opt[0], o.Buffer) != nil {
-					_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, opt[1], o.Buffer)
-				}
-			}
+	err = raw.Control(func(its uintptr) {
+		if fd, serr = unix.FcntlInt(its, unix.F_DUPFD_CLOEXEC, 0); serr == nil && o.PktInfo {
+			serr = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		}
 	})
-	if err == nil {
-		err = serr
+	if err = errors.Join(err, serr); err != nil {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+		return err
 	}
-	return err
+	if o.Buffer > 0 { // FORCE needs CAP_NET_ADMIN; without it the system's maximum is what there is
+		for _, opt := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt[0], o.Buffer) != nil {
+				_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt[1], o.Buffer)
+			}
+		}
+	}
+	if c.gate, err = NewGate(fd, "udp "+c.local.String()); err != nil {
+		return err
+	}
+	c.pktinfo, c.recvFn, c.sendFn = o.PktInfo, c.recvOnce, c.sendAll
+	_ = u.Close() // its number, not the socket
+	return nil
 }
+
+func (c *Conn) close() error { return c.gate.Close() }
+
+func (c *Conn) deadline(t time.Time) { c.gate.SetDeadline(t) }
 
 // Recv waits for at least one datagram and returns how many there are in b.Msgs.
 func (c *Conn) Recv(b *Batch) (int, error) {
@@ -102,7 +114,7 @@ func (c *Conn) Recv(b *Batch) (int, error) {
 		}
 	}
 	c.rx = b
-	if err := c.raw.Read(c.recvFn); err != nil {
+	if err := c.gate.Wait(c.recvFn); err != nil {
 		return 0, err
 	}
 	if b.err != nil {
@@ -119,9 +131,11 @@ func (c *Conn) Recv(b *Batch) (int, error) {
 	return b.got, nil
 }
 
-func (c *Conn) recvOnce(fd uintptr) bool {
+// recvOnce takes what is there; false = nothing. It never blocks, so the scheduler need not be told (RawSyscall): it would take
+// the processor away from a call that takes longer than 20 us, as one of 64 datagrams does, and watch for that all the time.
+func (c *Conn) recvOnce() bool {
 	b := c.rx
-	n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.hdrs[0])), uintptr(len(b.hdrs)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.gate.fd), uintptr(unsafe.Pointer(&b.hdrs[0])), uintptr(len(b.hdrs)), unix.MSG_DONTWAIT, 0, 0)
 	if e == unix.EAGAIN || e == unix.EINTR {
 		return false
 	}
@@ -155,29 +169,30 @@ func (c *Conn) Send(b *Batch, n int) error {
 		}
 	}
 	c.tx, b.off, b.cnt = b, 0, n
-	err := c.raw.Write(c.sendFn)
-	if errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+	return c.gate.hold(c.sendFn)
 }
 
-func (c *Conn) sendOnce(fd uintptr) bool {
-	b := c.tx
-	for b.off < b.cnt {
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.hdrs[b.off])), uintptr(b.cnt-b.off), unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case 0:
+// full is how many milliseconds a datagram waits for room in the send buffer.
+const full = 100
+
+func (c *Conn) sendAll(uintptr) {
+	b, fd := c.tx, c.gate.fd
+	for waited := false; b.off < b.cnt; {
+		n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&b.hdrs[b.off])), uintptr(b.cnt-b.off), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case e == 0:
 			b.off += int(n)
-		case unix.EAGAIN:
-			return false
-		case unix.EINTR:
+			waited = false
+		case e == unix.EINTR:
+		case e == unix.EAGAIN && !waited:
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, full) //nolint:gosec // a descriptor
+			waited = true
 		default: // the first one cannot be sent: leave it out
 			c.dropped.Add(1)
 			b.off++
+			waited = false
 		}
 	}
-	return true
 }
 
 func peerOf(a *unix.RawSockaddrInet4) netip.AddrPort {
@@ -219,6 +234,7 @@ func (c *Conn) sendOne(m *Msg) error {
 	if c.pktinfo && m.Local.IsValid() {
 		oob = control[:putLocal(&control, m.Local)]
 	}
-	_, _, err := c.udp.WriteMsgUDPAddrPort(m.Data(), oob, m.Peer)
-	return err
+	to := &unix.SockaddrInet4{Port: int(m.Peer.Port()), Addr: m.Peer.Addr().Unmap().As4()}
+	var err error
+	return errors.Join(c.gate.hold(func(uintptr) { _, err = unix.SendmsgN(c.gate.fd, m.Data(), oob, to, unix.MSG_DONTWAIT) }), err)
 }

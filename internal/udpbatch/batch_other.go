@@ -5,7 +5,11 @@
 
 package udpbatch
 
-import "errors"
+import (
+	"errors"
+	"net"
+	"time"
+)
 
 // Batch is room for several datagrams; this system takes them one by one.
 type Batch struct{ Msgs []Msg }
@@ -19,9 +23,10 @@ func NewBatch(n int) *Batch {
 	return b
 }
 
-type sys struct{}
+type sys struct{ udp *net.UDPConn }
 
-func (c *Conn) setup(o Options) error {
+func (c *Conn) setup(u *net.UDPConn, o Options) error {
+	c.udp = u
 	if o.PktInfo {
 		return errors.New("answering under many addresses of one socket needs Linux")
 	}
@@ -57,3 +62,7 @@ func (c *Conn) sendOne(m *Msg) error {
 	_, err := c.udp.WriteToUDPAddrPort(m.Data(), m.Peer)
 	return err
 }
+
+func (c *Conn) close() error { return c.udp.Close() }
+
+func (c *Conn) deadline(t time.Time) { _ = c.udp.SetReadDeadline(t) }
