@@ -17,7 +17,8 @@ type Config struct {
 	// Shards is how many sockets with one goroutine each share the BMCs; 0 = one for each two CPUs, two at the most: one does
 	// 100,000 readings a second of its CPU, and two that share the CPUs with the rest of the process take a tenth more for each.
 	Shards int
-	// Window is how many BMCs of a shard may have a command outstanding at once.
+	// Window is how many BMCs of a shard may have a command outstanding at once; fewer if their answers would not fit into its
+	// receive buffer. Those that are dead hold a place each until it is known.
 	Window int
 	// ReceiveBuffer is the wished size of a socket's receive buffer in bytes.
 	ReceiveBuffer int
@@ -66,7 +67,7 @@ type Config struct {
 // Defaults are Ironic's settings where it has any.
 func Defaults() Config {
 	return Config{
-		Window: 4096, ReceiveBuffer: 8 << 20, Handshakes: 1000, Rate: 5000, SubnetRate: 50,
+		Window: 8192, ReceiveBuffer: 8 << 20, Handshakes: 1000, Rate: 5000, SubnetRate: 50,
 		Timeouts:            []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
 		CommandRetryTimeout: 60 * time.Second, MinCommandInterval: 5 * time.Second, BusyDelay: time.Second,
 		SessionIdle: 50 * time.Second, AuthBackOff: 5 * time.Minute, AuthRest: 4 * time.Hour, SlotBackOff: 20 * time.Second,
