@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// portable is the form for every system: one system call a datagram, about a third more CPU. Where there are batches it
-// is chosen by Config.Portable.
+// portable is the form for every system: one system call a datagram, which scheduler and poller hear of. On Linux, where
+// Config.Portable chooses it, that is 1.8 times the CPU.
 type portable struct {
 	udp  *net.UDPConn
 	in   [maxPacket]byte

@@ -11,7 +11,7 @@
 //	b.Msgs[0].Set(peer, local, data)
 //	err = c.Send(b, 1)
 //
-// On Linux it uses recvmmsg and sendmmsg (about a third less CPU than one system call a datagram); elsewhere the
+// On Linux it uses recvmmsg and sendmmsg (about half the CPU of one system call a datagram); elsewhere the
 // portable calls of package net. IPv4 alone gets batches; other addresses go one by one. A Gate (Linux) is how it waits, and
 // how others wait for a socket of their own, without the runtime being told of every datagram.
 //
