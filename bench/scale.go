@@ -56,7 +56,7 @@ type Plan struct {
 	Cell       int     // nodes of a cell
 	Conductors int     // of a cell
 	Memory     float64 // bytes that a conductor may have
-	Shakes     float64 // a second that a conductor allows itself
+	Shakes     float64 // a second that the conductors of a cell allow themselves together
 	Load       float64 // share of a resource that may be used in the worst hour, so that there is room for a loss
 }
 
@@ -135,13 +135,14 @@ func Ends(c Costs, d Demand, p Plan) []End {
 	wave := cell * d.Wave * d.WaveWrites / d.WaveFor.Seconds()
 	writes := steady + wave
 	owners := max(1, per-1) // one is lost
-	readings := cell / d.Interval.Seconds() / owners
+	all := cell / d.Interval.Seconds()
+	readings := all / owners
 	each, packets, allowed := c.ReadingCPU, float64(keptPackets)*readings, ipmi.Defaults().Rate
-	lost := cell / per / owners / p.Shakes
-	logins, login, why := "logins after a loss", lost/d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s and conductor; the share is of an interval", lost, p.Shakes)
+	lost := cell / per / p.Shakes
+	logins, login, why := "logins after a loss", lost/d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s of all together (ipmi.handshake_rate); the share is of an interval", lost, p.Shakes)
 	if !d.keeps() {
 		each, packets = c.EachCPU, eachPackets*readings
-		logins, login, why = "logins", readings/p.Shakes, fmt.Sprintf("one for each reading, since no session lives that long: %.0f of %.0f/s (ipmi.handshake_rate)", readings, p.Shakes)
+		logins, login, why = "logins", all/p.Shakes, fmt.Sprintf("one for each reading, since no session lives that long: %.0f of %.0f/s (ipmi.handshake_rate)", all, p.Shakes)
 	}
 	cpu := (readings*each + writes*c.CommitCPU/per) / 1e6 / c.Cores
 	rows := []struct {
@@ -154,7 +155,7 @@ func Ends(c Costs, d Demand, p Plan) []End {
 		{"commits of the log", writes / c.Commits, fmt.Sprintf("%.0f of %.0f commits/s: one log a cell", writes, c.Commits)},
 		{"notifications to NATS", writes / c.EventsPerSec, "one publisher a cell, one event a commit"},
 		{logins, login, why},
-		{"readings that a conductor allows itself", readings / allowed, fmt.Sprintf("%.0f of %.0f readings/s (ipmi.rate)", readings, allowed)},
+		{"readings that a cell allows itself", all / allowed, fmt.Sprintf("%.0f of %.0f readings/s (ipmi.rate)", all, allowed)},
 		{"packets of a conductor", packets / 200_000, fmt.Sprintf("%.0f packets/s of about 200,000 that two cores move", packets)},
 		{"the log's disk", writes * d.WriteBytes / 200e6, fmt.Sprintf("%.1f MB/s of 200", writes*d.WriteBytes/1e6)},
 	}
@@ -205,7 +206,7 @@ func Simulate(c Costs, d Demand, p Plan, seed uint64) Day {
 			}
 		}
 		if shakes > 0 {
-			done := min(shakes, p.Shakes*float64(max(1, p.Conductors-1)))
+			done := min(shakes, p.Shakes)
 			if shakes -= done; shakes <= 0 {
 				out.LoginsTook = float64(t-lossAt) + 1 + c.Detect
 			}

@@ -37,6 +37,7 @@ type Conductor struct {
 	store       persistence.Store
 	identity    string // id of this cluster's log, mixed into message ids (N2)
 	engine      *ipmi.Engine
+	share       func(conductors int)   // engine's; nil = there is none
 	traps       *ipmi.Traps            // nil = none are listened for
 	relayed     chan netip.Addr        // BMCs with traps whose nodes are not here; nil = there are no other conductors
 	drivers     map[string]*bmc.Driver // by interface name
@@ -282,7 +283,8 @@ func (c *Conductor) act() error {
 	if err != nil {
 		return fmt.Errorf("IPMI engine: %w", err)
 	}
-	c.engine = engine
+	c.engine, c.share = engine, engine.Share
+	c.ration(c.placement.view.Load())
 	c.began("bmc", engine.Close)
 	c.drivers = map[string]*bmc.Driver{"ipmitool": engine.Driver(), "fake": fake.New(c.cfg.Fake), "noop": fake.Noop()}
 	f := actors.New(actors.Config{
@@ -295,6 +297,7 @@ func (c *Conductor) act() error {
 	c.fleet = f
 	c.began("actors", func(context.Context) error { f.Close(); return nil })
 	c.spawn("fleet", f.Run)
+	c.spawn("rates", c.watchRates)
 	if err := c.listenTraps(); err != nil {
 		return err
 	}

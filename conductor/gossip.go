@@ -428,6 +428,7 @@ func (c *Conductor) adopt(v *cluster.View) {
 		}
 	}
 	c.routes(v)
+	c.ration(v)
 	began := time.Now()
 	gained, left := c.fleet.Rebalance()
 	c.takeovers.placed(c, gained)

@@ -60,6 +60,8 @@ var metrics = []metric{
 	{"conductor_bmc_retransmits_total", "IPMI packets sent again.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Retransmits) }},
 	{"conductor_bmc_probes_total", "Questions outside of a session to BMCs that had not answered.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Probes) }},
 	{"conductor_bmc_paced_total", "Power readings that waited for their turn because of ipmi.rate or ipmi.subnet_rate.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Paced) }},
+	{"conductor_bmc_rate_share", "This conductor's part of ipmi.rate, ipmi.subnet_rate and ipmi.handshake_rate: one by the number of conductors of its group that have nodes.", prometheus.GaugeValue, func(f figures) float64 { return 1 / float64(f.rates.share) }},
+	{"conductor_bmc_round_seconds", "How long these rates let a reading of each node take, in the subnet where it takes longest; 0 = nothing is limited. More than sync_power_state_interval: that is not kept.", prometheus.GaugeValue, func(f figures) float64 { return f.rates.longest().Seconds() }},
 	{"conductor_bmc_traps_total", "Datagrams received at ipmi.pet_listen.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Received) }},
 	{"conductor_bmc_traps_followed_total", "Platform event traps that brought a power reading.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Followed) }},
 	{"conductor_bmc_traps_limited_total", "Platform event traps that came too soon after another one of their BMC.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Limited) }},
@@ -108,6 +110,7 @@ type collector struct {
 	takeover    *prometheus.Desc
 	lag         *prometheus.Desc
 	dropped     *prometheus.Desc
+	short       *prometheus.Desc
 	synced      *prometheus.Desc
 	recovering  *prometheus.Desc
 }
@@ -130,6 +133,7 @@ func newCollector(c *Conductor) *collector {
 		synced:      prometheus.NewDesc("ironic_power_sync_nodes", "Nodes that take part in the power sync (Ironic's PowerSyncNodesCount).", nil, nil),
 		recovering:  prometheus.NewDesc("ironic_power_sync_recovery_nodes", "Nodes whose BMC is given up and tried again (Ironic's PowerSyncRecoveryNodeCount).", nil, nil),
 		dropped:     prometheus.NewDesc("conductor_bmc_packets_dropped_total", "Packets from BMCs that were not believed.", []string{"reason"}, nil),
+		short:       prometheus.NewDesc("conductor_bmc_rate_short", "Limits that do not let this conductor read its nodes every sync_power_state_interval: subnets for ipmi.subnet_rate, else 0 or 1.", []string{"setting"}, nil),
 		age:         prometheus.NewDesc("conductor_power_age_seconds", "How long ago each synchronised node's power state was last confirmed.", nil, nil),
 	}
 	for _, row := range metrics {
@@ -143,14 +147,14 @@ func (m *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range m.descs {
 		ch <- d
 	}
-	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.publisher, m.age, m.request, m.breaker, m.takeover, m.lag, m.synced, m.recovering, m.dropped} {
+	for _, d := range []*prometheus.Desc{m.provision, m.power, m.info, m.notifyState, m.publisher, m.age, m.request, m.breaker, m.takeover, m.lag, m.synced, m.recovering, m.dropped, m.short} {
 		ch <- d
 	}
 }
 
 // Collect reads them.
 func (m *collector) Collect(ch chan<- prometheus.Metric) {
-	f := figures{fleet: m.c.fleet.Stats(), failures: m.c.fleet.SubnetFailures(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), traps: m.c.traps.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures()}
+	f := figures{fleet: m.c.fleet.Stats(), failures: m.c.fleet.SubnetFailures(), store: m.c.store.Stats(), base: m.c.Stats(), nova: m.c.novaStats(), bus: m.c.busStats(), ipmi: m.c.engine.Stats(), traps: m.c.traps.Stats(), twice: m.c.endpoints.shared(), cluster: m.c.clusterFigures(), rates: m.c.rates()}
 	for i, row := range metrics {
 		ch <- prometheus.MustNewConstMetric(m.descs[i], row.kind, row.value(f))
 	}
@@ -167,6 +171,10 @@ func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, reason := range ipmi.Reasons() {
 		ch <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(f.ipmi.Drops[reason]), reason)
+	}
+	short := f.rates.short()
+	for _, setting := range rateNames {
+		ch <- prometheus.MustNewConstMetric(m.short, prometheus.GaugeValue, float64(short[setting]), setting)
 	}
 	m.ages(ch)
 	m.requests(ch)

@@ -76,6 +76,8 @@ func TestAViewNeedsTheLogsAnswer(t *testing.T) {
 		h := &hop{fleet: f, place: place, store: s, log: log}
 		h.router = cluster.NewRouter(tr, h.serve)
 		c := &Conductor{cfg: Config{Name: "c2", Cluster: &Cluster{}}, log: log, incarnation: 2, store: s, fleet: f, placement: place, hop: h, router: h.router}
+		var shares atomic.Int64
+		c.share = func(n int) { shares.Store(int64(n)) }
 		c1 := join("c1", 1)
 		c.membership = join("c2", 2)
 		place.view.Store(cluster.NewView(0, []cluster.Member{{Name: "c1", Incarnation: 1}, {Name: "c2", Incarnation: 2}}))
@@ -87,6 +89,9 @@ func TestAViewNeedsTheLogsAnswer(t *testing.T) {
 		if had == 0 || had == nodes || len(place.view.Load().Members) != 2 {
 			t.Fatalf("c2 has %d of %d nodes, its View is %+v", had, nodes, place.view.Load().Members)
 		}
+		if n := shares.Load(); n != 2 {
+			t.Errorf("c2 divides the rates by %d, wanted 2", n)
+		}
 
 		s.quiet.Store(true)
 		air.Pause("10.0.0.1:7946", true)
@@ -96,6 +101,9 @@ func TestAViewNeedsTheLogsAnswer(t *testing.T) {
 		}
 		if n := f.Len(); n != had || place.old.Load() {
 			t.Errorf("without the log's answer c2 has %d nodes, wanted the %d that it had; its View is frozen: %v, wanted false", n, had, place.old.Load())
+		}
+		if n := shares.Load(); n != 2 {
+			t.Errorf("without the log's answer c2 divides the rates by %d, wanted 2 as before", n)
 		}
 		others := ""
 		s.Nodes(nil, func(n *node.Node) bool {
@@ -118,6 +126,9 @@ func TestAViewNeedsTheLogsAnswer(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := f.Len(); n != nodes {
 			t.Errorf("when the log answers c2 has %d nodes, wanted all %d", n, nodes)
+		}
+		if n := shares.Load(); n != 1 {
+			t.Errorf("alone c2 divides the rates by %d, wanted 1", n)
 		}
 		cancel()
 		_ = f.Drain(context.Background())

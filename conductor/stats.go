@@ -61,4 +61,5 @@ type figures struct {
 	failures int // of whole subnets that this conductor counts for all
 
 	cluster clusterFigures
+	rates   rates
 }

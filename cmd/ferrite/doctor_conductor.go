@@ -97,6 +97,7 @@ func (e *examination) figures() {
 	}
 	e.backlog()
 	e.replica()
+	e.rates()
 	for _, r := range figureRows {
 		if n := m.Count(r.series); n > 0 {
 			f := areaConductor.Warn(r.check, fmt.Sprintf(r.found, n), "none", r.do)
@@ -180,6 +181,36 @@ func (e *examination) replica() {
 	default:
 		e.add(areaConductor.OK("replica", "%s", found))
 	}
+}
+
+// rates says whether the limits that spare BMCs and their networks let the interval of the power sync be kept.
+func (e *examination) rates() {
+	const short = "conductor_bmc_rate_short"
+	m := e.metrics
+	share, known := m.Value("conductor_bmc_rate_share")
+	if !known || share <= 0 {
+		return // of an older version
+	}
+	longest, _ := m.Value("conductor_bmc_round_seconds")
+	found := fmt.Sprintf("1/%.0f of the BMC rates is this conductor's, which lets it read each node every %s", 1/share, time.Duration(longest*float64(time.Second)).Round(100*time.Millisecond))
+	if longest == 0 {
+		found = fmt.Sprintf("1/%.0f of the BMC rates is this conductor's, and limits nothing now", 1/share)
+	}
+	var which []string
+	if n := m.Count(short, "setting", "ipmi.subnet_rate"); n > 0 {
+		which = append(which, fmt.Sprintf("ipmi.subnet_rate in %d subnets", n))
+	}
+	for _, setting := range []string{"ipmi.rate", "ipmi.handshake_rate"} {
+		if m.Count(short, "setting", setting) > 0 {
+			which = append(which, setting)
+		}
+	}
+	if len(which) == 0 {
+		e.add(areaConductor.OK("rates", "%s", found))
+		return
+	}
+	e.add(areaConductor.Warn("rates", found+" at best; too little is allowed by "+strings.Join(which, ", "), "each node's power read every sync_power_state_interval",
+		"make that longer, or the rate higher if BMCs and switches bear it; the log names subnets and figures"))
 }
 
 const quorumNeeded = "without a quorum of the conductors nothing is confirmed: start the others, or mend the network to them"

@@ -89,6 +89,13 @@ func TestDoctorJudges(t *testing.T) {
 		{"an outbox that another one tells", ward{metrics: "conductor_notify_outbox 10\nconductor_notify_up 0\nconductor_notify_publisher 0\n"}, "conductor: outbox", doctor.OK, "10 events wait for NATS or Nova; another conductor, the leader of the log, tells them"},
 		{"an outbox that waits", ward{metrics: "conductor_notify_outbox 7\nconductor_notify_lag_seconds 61\n"}, "conductor: outbox", doctor.Warn, "7 events wait for NATS or Nova, for 61 s"},
 		{"subnets", ward{metrics: "conductor_bmc_subnets_down 2\n"}, "conductor: subnets", doctor.Fail, "2 subnets"},
+		{"rates that allow enough", ward{metrics: "conductor_bmc_rate_share 0.333333\nconductor_bmc_round_seconds 5\nconductor_bmc_rate_short{setting=\"ipmi.subnet_rate\"} 0\n"}, "conductor: rates", doctor.OK, "1/3 of the BMC rates is this conductor's, which lets it read each node every 5s"},
+		{"rates without nodes", ward{metrics: "conductor_bmc_rate_share 1\nconductor_bmc_round_seconds 0\n"}, "conductor: rates", doctor.OK, "1/1 of the BMC rates is this conductor's, and limits nothing now"},
+		{
+			"rates that allow too little",
+			ward{metrics: "conductor_bmc_rate_share 0.5\nconductor_bmc_round_seconds 15.04\nconductor_bmc_rate_short{setting=\"ipmi.rate\"} 1\nconductor_bmc_rate_short{setting=\"ipmi.subnet_rate\"} 4\n"},
+			"conductor: rates", doctor.Warn, "every 15s at best; too little is allowed by ipmi.subnet_rate in 4 subnets, ipmi.rate",
+		},
 		{"logins", ward{metrics: "conductor_bmc_logins_refused_total 3\n"}, "conductor: logins", doctor.Warn, "3 logins"},
 		{"a full disk", ward{metrics: "conductor_disk_low 1\n"}, "conductor: disk", doctor.Fail, "refused"},
 		{"old power states", ward{metrics: "conductor_power_age_seconds_bucket{le=\"300\"} 5\nconductor_power_age_seconds_bucket{le=\"900\"} 10\nconductor_power_age_seconds_bucket{le=\"+Inf\"} 10\n"}, "conductor: power sync", doctor.Warn, "5 minutes"},
