@@ -130,13 +130,9 @@ func showSensors(r *request) error {
 	if err != nil {
 		return err
 	}
-	reply, err := r.do(n.UUID, node.GetSensors{})
+	all, err := ask[node.Sensors](r, n.UUID, node.GetSensors{})
 	if err != nil {
 		return err
-	}
-	all, ok := reply.(node.Sensors)
-	if !ok {
-		return refuse(node.Internal, "GetSensors was answered with %T, wanted sensors", reply)
 	}
 	b := append(r.buffer(), `{"sensors":[`...)
 	for i, s := range all.All {
@@ -194,13 +190,9 @@ func showEvents(r *request) error {
 			return invalid("Invalid limit %q: wanted a number above 0.", text)
 		}
 	}
-	reply, err := r.do(n.UUID, m)
+	all, err := ask[node.Events](r, n.UUID, m)
 	if err != nil {
 		return err
-	}
-	all, ok := reply.(node.Events)
-	if !ok {
-		return refuse(node.Internal, "GetEvents was answered with %T, wanted events", reply)
 	}
 	b := append(r.buffer(), `{"events":[`...)
 	for i, e := range all.All {

@@ -6,7 +6,6 @@ package httpapi
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,11 +105,9 @@ func showChassis(r *request) error {
 	if err != nil {
 		return err
 	}
-	fields := wire.Chassis.Detail(r.minor())
-	if names != nil {
-		if fields, err = wire.Chassis.Select(names, r.minor()); err != nil {
-			return err
-		}
+	fields, err := chosen(wire.Chassis, names, r.minor())
+	if err != nil {
+		return err
 	}
 	r.showChassis(http.StatusOK, c, fields)
 	return nil
@@ -124,29 +121,22 @@ func patchChassis(r *request) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	done, err := patched(r, func() (*inventory.Chassis, error) {
 		c, err := r.theChassis()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		m, err := wire.PatchChassis(c, ops)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		done, err := r.changeChassis(m)
-		var stale *node.Error
-		if errors.As(err, &stale) && stale.Kind == node.Stale && try < patchTries {
-			if err := r.s.fresh(r); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.showChassis(http.StatusOK, done, wire.Chassis.Detail(r.minor()))
-		return nil
+		return r.changeChassis(m)
+	})
+	if err != nil {
+		return err
 	}
+	r.showChassis(http.StatusOK, done, wire.Chassis.Detail(r.minor()))
+	return nil
 }
 
 func deleteChassis(r *request) error {

@@ -21,14 +21,8 @@ func (r *request) extended() bool {
 // nodeFields are the fields of a node that the request sees: all, or those that it names.
 func (r *request) nodeFields(names []string) ([]*wire.Field[node.Node], error) {
 	more, names := r.extensions(names)
-	fields := wire.Nodes.Detail(r.minor())
-	if names != nil {
-		var err error
-		if fields, err = wire.Nodes.Select(names, r.minor()); err != nil {
-			return nil, err
-		}
-	}
-	return slices.Concat(fields, more), nil
+	fields, err := chosen(wire.Nodes, names, r.minor())
+	return slices.Concat(fields, more), err
 }
 
 // confirmedWait is how long an answer about nodes waits for their owners to say when their power was confirmed.

@@ -50,13 +50,9 @@ func showBootDevice(r *request) error {
 	if err != nil {
 		return err
 	}
-	reply, err := r.do(n.UUID, node.GetBootDevice{})
+	d, err := ask[node.BootDevice](r, n.UUID, node.GetBootDevice{})
 	if err != nil {
 		return err
-	}
-	d, ok := reply.(node.BootDevice)
-	if !ok {
-		return refuse(node.Internal, "GetBootDevice was answered with %T, wanted a boot device", reply)
 	}
 	var device, persistent any // null where the BMC has not said, or names a device that Ironic has no word for
 	if d.Device != "" {

@@ -4,7 +4,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -12,9 +11,6 @@ import (
 	"ferrite/httpapi/wire"
 	"ferrite/node"
 )
-
-// patchTries is how often a PATCH is applied anew when the node changed between reading and writing.
-const patchTries = 5
 
 func createNode(r *request) error {
 	if err := r.allow(); err != nil {
@@ -34,13 +30,9 @@ func createNode(r *request) error {
 	if err := r.references(n); err != nil {
 		return err
 	}
-	reply, err := r.do(n.UUID, node.CreateNode{Node: n})
+	made, err := ask[*node.Node](r, n.UUID, node.CreateNode{Node: n})
 	if err != nil {
 		return err
-	}
-	made, ok := reply.(*node.Node)
-	if !ok {
-		return refuse(node.Internal, "CreateNode was answered with %T, wanted a node", reply)
 	}
 	r.location("/v1/nodes/" + made.UUID)
 	r.showNode(http.StatusCreated, made, wire.Nodes.Detail(r.minor()))
@@ -123,28 +115,21 @@ func patchNode(r *request) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	done, err := patched(r, func() (*node.Node, error) {
 		n, err := r.theNode()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if tag := string(r.ctx.Request.Header.Peek("If-Match")); tag != "" && tag != "*" && tag != etagOf(n) {
-			return &plainError{status: http.StatusPreconditionFailed, text: "Node " + n.UUID + " is at version " + etagOf(n) + ", wanted " + tag + " (If-Match)."}
+			return nil, &plainError{status: http.StatusPreconditionFailed, text: "Node " + n.UUID + " is at version " + etagOf(n) + ", wanted " + tag + " (If-Match)."}
 		}
-		done, err := r.update(n, ops, reset)
-		var stale *node.Error
-		if errors.As(err, &stale) && stale.Kind == node.Stale && try < patchTries {
-			if err := r.s.fresh(r); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.showNode(http.StatusOK, done, wire.Nodes.Detail(r.minor()))
-		return nil
+		return r.update(n, ops, reset)
+	})
+	if err != nil {
+		return err
 	}
+	r.showNode(http.StatusOK, done, wire.Nodes.Detail(r.minor()))
+	return nil
 }
 
 // update applies ops to n and hands the result to its owner.
@@ -172,15 +157,7 @@ func (r *request) update(n *node.Node, ops []wire.Op, reset bool) (*node.Node, e
 	if check.ChassisUUID != "" {
 		m.Want.ChassisUUID = check.ChassisUUID
 	}
-	reply, err := r.do(n.UUID, m)
-	if err != nil {
-		return nil, err
-	}
-	done, ok := reply.(*node.Node)
-	if !ok {
-		return nil, refuse(node.Internal, "UpdateNode was answered with %T, wanted a node", reply)
-	}
-	return done, nil
+	return ask[*node.Node](r, n.UUID, m)
 }
 
 // resetInterfaces reads ?reset_interfaces=, which only goes with a change of driver.

@@ -4,7 +4,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,13 +38,9 @@ func createPort(r *request) error {
 	if err := groupless(p); err != nil {
 		return err
 	}
-	reply, err := r.do(n.UUID, inventory.CreatePort{Port: p})
+	made, err := ask[*inventory.Port](r, n.UUID, inventory.CreatePort{Port: p})
 	if err != nil {
 		return err
-	}
-	made, ok := reply.(*inventory.Port)
-	if !ok {
-		return refuse(node.Internal, "CreatePort was answered with %T, wanted a port", reply)
 	}
 	r.location("/v1/ports/" + made.UUID)
 	r.showPort(http.StatusCreated, made, wire.Ports.Detail(r.minor()))
@@ -76,11 +71,9 @@ func showPort(r *request) error {
 	if err != nil {
 		return err
 	}
-	fields := wire.Ports.Detail(r.minor())
-	if names != nil {
-		if fields, err = wire.Ports.Select(names, r.minor()); err != nil {
-			return err
-		}
+	fields, err := chosen(wire.Ports, names, r.minor())
+	if err != nil {
+		return err
 	}
 	r.showPort(http.StatusOK, p, fields)
 	return nil
@@ -94,25 +87,18 @@ func patchPort(r *request) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	done, err := patched(r, func() (*inventory.Port, error) {
 		p, err := r.thePort()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		done, err := r.updatePort(p, ops)
-		var stale *node.Error
-		if errors.As(err, &stale) && stale.Kind == node.Stale && try < patchTries {
-			if err := r.s.fresh(r); err != nil {
-				return err
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.showPort(http.StatusOK, done, wire.Ports.Detail(r.minor()))
-		return nil
+		return r.updatePort(p, ops)
+	})
+	if err != nil {
+		return err
 	}
+	r.showPort(http.StatusOK, done, wire.Ports.Detail(r.minor()))
+	return nil
 }
 
 // updatePort applies ops to p and hands the result to the owner of the port's node.
@@ -131,15 +117,7 @@ func (r *request) updatePort(p *inventory.Port, ops []wire.Op) (*inventory.Port,
 	if err := groupless(m.Want); err != nil {
 		return nil, err
 	}
-	reply, err := r.do(p.NodeUUID, m)
-	if err != nil {
-		return nil, err
-	}
-	done, ok := reply.(*inventory.Port)
-	if !ok {
-		return nil, refuse(node.Internal, "UpdatePort was answered with %T, wanted a port", reply)
-	}
-	return done, nil
+	return ask[*inventory.Port](r, p.NodeUUID, m)
 }
 
 func deletePort(r *request) error {
