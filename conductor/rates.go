@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -156,26 +157,29 @@ func (s *shortfalls) look(r rates) (begun []round, over []string) {
 func (c *Conductor) watchRates(ctx context.Context) error {
 	var s shortfalls
 	for wait(ctx, ratesEvery); ctx.Err() == nil; wait(ctx, ratesEvery) {
-		r := c.rates()
-		begun, over := s.look(r)
-		for i, x := range begun {
-			if i == ratesMost {
-				c.log.Warn("and so it is with more subnets", "subnets", len(begun)-i)
-				break
-			}
-			where := cmp.Or(x.subnet, "all nodes of this conductor")
-			c.log.Warn("nodes cannot be read every sync_power_state_interval, a rate allows less", "setting", x.setting, "of", where, "nodes", x.nodes,
-				"interval", r.interval, "needed_per_s", tenths(float64(x.nodes)/r.interval.Seconds()), "allowed_per_s", tenths(x.allowed), "share", fmt.Sprintf("1/%d", r.share),
-				"read_every", x.takes.Round(100*time.Millisecond), "hint", "make the interval longer, or the rate higher if BMCs and switches bear it")
-		}
-		if len(over) > ratesMost {
-			over = append(over[:ratesMost], "...")
-		}
-		if len(over) > 0 {
-			c.log.Info("nodes can be read every sync_power_state_interval again", "by", over)
-		}
+		s.tell(c.log, c.rates())
 	}
 	return nil
+}
+
+// tell logs what a look has found.
+func (s *shortfalls) tell(log *slog.Logger, r rates) {
+	begun, over := s.look(r)
+	for i, x := range begun {
+		if i == ratesMost {
+			log.Warn("and so it is with more subnets", "subnets", len(begun)-i)
+			break
+		}
+		log.Warn("nodes cannot be read every sync_power_state_interval, a rate allows less", "setting", x.setting, "of", cmp.Or(x.subnet, "all nodes of this conductor"),
+			"nodes", x.nodes, "interval", r.interval.String(), "needed_per_s", tenths(float64(x.nodes)/r.interval.Seconds()), "allowed_per_s", tenths(x.allowed),
+			"share", fmt.Sprintf("1/%d", r.share), "read_every", x.takes.Round(100*time.Millisecond).String(), "hint", "make the interval longer, or the rate higher if BMCs and switches bear it")
+	}
+	if len(over) > ratesMost {
+		over = append(over[:ratesMost], "...")
+	}
+	if len(over) > 0 {
+		log.Info("nodes can be read every sync_power_state_interval again", "by", over)
+	}
 }
 
 // tenths rounds for people.

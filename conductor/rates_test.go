@@ -5,6 +5,7 @@ package conductor
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -93,6 +94,29 @@ func TestWhatLastsIsTold(t *testing.T) {
 		if begun, over := s.look(r); len(begun) != x.begun || len(over) != x.end {
 			t.Errorf("look %d: %v has begun and %v is over, wanted %d and %d", i+1, begun, over, x.begun, x.end)
 		}
+	}
+}
+
+// The log names subnets and figures, of many subnets the worst.
+func TestWhatTheLogSaysOfRates(t *testing.T) {
+	told := &lines{}
+	log := slog.New(slog.NewTextHandler(told, nil))
+	d := actors.Demand{Interval: 2 * time.Second, Nodes: 900, Subnets: map[string]int{}}
+	for i := range 9 {
+		d.Subnets[fmt.Sprintf("10.0.%d.0/24", i)] = 100 - i
+	}
+	var s shortfalls
+	for range 3 {
+		s.tell(log, rates{3, d.Interval, rounds(d, ipmi.Defaults(), 3)})
+	}
+	if !told.has("setting=ipmi.subnet_rate", "of=10.0.0.0/24", "nodes=100", "interval=2s", "needed_per_s=50", "allowed_per_s=16.7", "share=1/3", "read_every=6s") || told.has("of=10.0.5.0/24") {
+		t.Errorf("%s", told.b.String())
+	}
+	if n, more := told.count("cannot be read every"), told.has("more subnets", "subnets=4"); n != ratesMost || !more {
+		t.Errorf("%d subnets were named, and that there are more: %v; wanted %d and true", n, more, ratesMost)
+	}
+	if s.tell(log, rates{share: 3, interval: d.Interval}); told.count("can be read every sync_power_state_interval again") != 1 {
+		t.Error("it is over, and the log does not say so")
 	}
 }
 

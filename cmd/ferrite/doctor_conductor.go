@@ -198,7 +198,7 @@ func (e *examination) rates() {
 	}
 	var which []string
 	if n := m.Count(short, "setting", "ipmi.subnet_rate"); n > 0 {
-		which = append(which, fmt.Sprintf("ipmi.subnet_rate in %d subnets", n))
+		which = append(which, fmt.Sprintf("ipmi.subnet_rate (subnets: %d)", n))
 	}
 	for _, setting := range []string{"ipmi.rate", "ipmi.handshake_rate"} {
 		if m.Count(short, "setting", setting) > 0 {

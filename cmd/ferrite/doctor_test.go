@@ -94,7 +94,7 @@ func TestDoctorJudges(t *testing.T) {
 		{
 			"rates that allow too little",
 			ward{metrics: "conductor_bmc_rate_share 0.5\nconductor_bmc_round_seconds 15.04\nconductor_bmc_rate_short{setting=\"ipmi.rate\"} 1\nconductor_bmc_rate_short{setting=\"ipmi.subnet_rate\"} 4\n"},
-			"conductor: rates", doctor.Warn, "every 15s at best; too little is allowed by ipmi.subnet_rate in 4 subnets, ipmi.rate",
+			"conductor: rates", doctor.Warn, "every 15s at best; too little is allowed by ipmi.subnet_rate (subnets: 4), ipmi.rate",
 		},
 		{"logins", ward{metrics: "conductor_bmc_logins_refused_total 3\n"}, "conductor: logins", doctor.Warn, "3 logins"},
 		{"a full disk", ward{metrics: "conductor_disk_low 1\n"}, "conductor: disk", doctor.Fail, "refused"},
