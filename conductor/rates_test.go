@@ -136,6 +136,20 @@ func TestConductorsShareTheRateOfASubnet(t *testing.T) {
 		}
 		return n
 	}
+	until(t, "each BMC is one's, in one subnet", func() bool {
+		nodes, here := 0, 0
+		for _, c := range cs {
+			d := c.fleet.Sweep().Demand()
+			nodes += d.Nodes
+			for _, n := range d.Subnets {
+				here += n
+			}
+			if len(d.Subnets) != 1 || d.Interval != c.cfg.SyncInterval {
+				return false
+			}
+		}
+		return nodes == bmcs && here == bmcs
+	})
 	until(t, "each reads its share", func() bool {
 		return !slices.ContainsFunc(cs, func(c *Conductor) bool {
 			return c.engine.Shared() != 3 || c.engine.Stats().Paced == 0 || c.rates().short()[rateOfSubnet] != 1
