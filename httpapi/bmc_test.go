@@ -152,4 +152,11 @@ func TestSensorsAndEvents(t *testing.T) {
 		w.want(400, "GET", "/v1/x/nodes/m1"+bad, "")
 	}
 	w.want(404, "GET", "/v1/x/nodes/nobody/sensors", "")
+
+	old := w.at("") // our own paths take names of clients that send no microversion, too (P6)
+	for _, what := range []string{"/sensors", "/events"} {
+		old.want(200, "GET", "/v1/x/nodes/m1"+what, "")
+	}
+	old.want(404, "GET", "/v1/nodes/m1", "")
+	old.want(404, "GET", "/v1/x/nodes/nobody/sensors", "")
 }

@@ -54,6 +54,7 @@ func TestCluster(t *testing.T) { // P6
 	if a := w.want(http.StatusOK, "GET", "/v1/x/cluster/owners", ""); a.get("nodes") != 7.0 {
 		t.Error(a.text)
 	}
+	w.at("").want(http.StatusOK, "GET", "/v1/x/cluster/owners/n1", "") // by name without a microversion
 	if a := w.want(http.StatusOK, "GET", "/v1/x/cluster/owners/n1", ""); a.get("node_uuid") != id || a.get("placed") != "c2" || a.get("operation") != nil {
 		t.Error(a.text)
 	}

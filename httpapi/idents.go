@@ -25,7 +25,7 @@ func (r *request) served(n *node.Node, err error) (*node.Node, error) {
 	return n, err
 }
 
-// findNode resolves a UUID or, from 1.5 on, a name. Below 1.91 a .json at the end of a request with a version number is
+// findNode resolves a UUID or, from 1.5 on and below /v1/x always, a name. Below 1.91 a .json at the end of a request with a version number is
 // left out first (spec api.md section 1).
 func (r *request) findNode(ident string) (*node.Node, error) {
 	if !wire.IsUUID(ident) && !wire.IsName(ident) {
@@ -45,7 +45,7 @@ func (r *request) findNode(ident string) (*node.Node, error) {
 func (r *request) lookupNode(ident string) *node.Node {
 	uuid := strings.ToLower(ident)
 	if !wire.IsUUID(ident) {
-		if r.minor() < 5 {
+		if r.minor() < 5 && !r.ownPath() {
 			return nil
 		}
 		k, ok := r.s.cfg.Reader.Holder("name/" + ident)
@@ -61,6 +61,9 @@ func (r *request) lookupNode(ident string) *node.Node {
 	r.node = n.UUID
 	return n
 }
+
+// ownPath reports whether the path is one of our own (P6), which no microversion changes.
+func (r *request) ownPath() bool { return r.route != nil && strings.HasPrefix(r.route.path, "/x/") }
 
 // referenced resolves a node that a body names: one that is not there is 400, not 404.
 func (r *request) referenced(ident string) (*node.Node, error) {
