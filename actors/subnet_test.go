@@ -84,6 +84,11 @@ func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
 	if s := w.f.Stats(); s.SubnetsDown != 1 || s.Frozen == 0 {
 		t.Errorf("%d subnets down, %d readings frozen", s.SubnetsDown, s.Frozen)
 	}
+	for i, id := range ids {
+		if n, _ := w.store.Node(id); !w.f.Sweep().Silent(id) || !strings.HasSuffix(w.f.Sweep().Net(n), "/24") {
+			t.Errorf("node %d is not known to be silent, in %q", i, w.f.Sweep().Net(n))
+		}
+	}
 	ms[0].set(func() { ms[0].readErr, ms[0].power = nil, node.PowerOn }) // the first one is back, and not as it was
 	w.rounds(2, ids)
 	if n, _ := w.store.Node(ids[0]); n.PowerState != node.PowerOff {
@@ -98,6 +103,9 @@ func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
 	w.wait(ids[0], "followed again", func(n *node.Node) bool { return n.PowerState == node.PowerOn })
 	if s := w.f.Stats(); s.SubnetsDown != 0 {
 		t.Errorf("%d subnets down in the end", s.SubnetsDown)
+	}
+	if w.f.Sweep().Silent(ids[1]) || w.f.Sweep().Silent("nobody") {
+		t.Error("a BMC that answers again, or one that nobody knows, counts as silent")
 	}
 	until(t, "its end to be told", func() bool { return len(w.subnetEvents()) >= 2 })
 	if got := strings.Join(w.subnetEvents(), " "); got != "ferrite.error.ferrite.bmc_subnet.down ferrite.info.ferrite.bmc_subnet.up" {

@@ -110,7 +110,8 @@ func (s *sensors) run(ctx context.Context) error {
 	}
 }
 
-// round reads all machines that are due, those whose last reading is the oldest first.
+// round reads all machines that are due, those whose last reading is the oldest first, but see line: no subnet keeps the
+// others waiting.
 func (s *sensors) round(ctx context.Context) {
 	began := time.Now()
 	defer func() { s.spent.Add(int64(time.Since(began))) }()
@@ -120,29 +121,22 @@ func (s *sensors) round(ctx context.Context) {
 		limit, cancel = context.WithTimeout(ctx, s.cfg.Wait)
 	}
 	defer cancel()
-	next := make(chan *node.Node)
+	waiting := newLine(due, s.c.fleet.Sweep().Net)
 	var readers sync.WaitGroup
 	for range min(s.cfg.Workers, len(due)) {
 		readers.Go(func() {
-			for n := range next {
-				s.one(limit, n)
+			for limit.Err() == nil {
+				n, at := waiting.take()
+				if n == nil {
+					return
+				}
+				waiting.done(at, s.one(limit, n))
 			}
 		})
 	}
-	missed := 0
-	for i, n := range due {
-		select {
-		case next <- n:
-			continue
-		case <-limit.Done():
-		}
-		missed = len(due) - i
-		break
-	}
-	close(next)
 	readers.Wait()
 	s.rounds.Add(1)
-	if missed > 0 && ctx.Err() == nil {
+	if missed := waiting.left; missed > 0 && ctx.Err() == nil {
 		s.late.Add(uint64(missed)) //nolint:gosec // a count
 		s.c.log.Warn("a round of sensor readings took too long; who was not reached comes first in the next", "nodes", len(due), "missed", missed, "limit", s.cfg.Wait)
 	}
@@ -184,15 +178,20 @@ func (s *sensors) wants(n *node.Node) bool {
 		return false
 	case n.ProvisionState != node.Active && !s.cfg.Undeployed:
 		return false
-	case n.SyncFails > 0:
+	case n.SyncFails > 0 || s.c.fleet.Sweep().Silent(n.UUID): // nothing is recorded of a subnet that fails as a whole
 		return false
 	default:
 		return s.c.placement.mine(n)
 	}
 }
 
-// one reads one machine. What fails is tried again in the next round.
-func (s *sensors) one(ctx context.Context, n *node.Node) {
+// one reads one machine, unless it has fallen silent since the round began. What fails is tried again in the next round; it
+// reports whether the machine could be read.
+func (s *sensors) one(ctx context.Context, n *node.Node) (ok bool) {
+	if s.c.fleet.Sweep().Silent(n.UUID) {
+		s.keep(n.UUID, nil)
+		return false
+	}
 	at := time.Now()
 	s.mu.Lock()
 	s.begun[n.UUID] = at
@@ -202,23 +201,24 @@ func (s *sensors) one(ctx context.Context, n *node.Node) {
 	sorted := s.encoder.Sorted(all.All)
 	switch {
 	case err != nil && ctx.Err() != nil: // the round is over
-		return
+		return false
 	case err != nil:
 		s.failed.Add(1)
 		s.keep(n.UUID, nil)
 		s.c.log.Warn("the sensors of a node cannot be read", "node", n.UUID, "error", err)
-		return
+		return false
 	case len(sorted) == 0 && n.Interfaces["management"] != "fake":
 		s.failed.Add(1)
 		s.keep(n.UUID, nil)
 		s.c.log.Warn("a node has no sensor that is wanted", "node", n.UUID, "found", len(all.All), "data_types", s.cfg.Types)
-		return
+		return true // it answers
 	case len(sorted) == 0:
-		return
+		return true
 	}
 	s.read.Add(1)
 	s.keep(n.UUID, newSamples(n, at, sorted))
 	s.send(s.encoder.Encode(n, time.Now(), sorted))
+	return true
 }
 
 // send hands a message to NATS, if there is one.
