@@ -258,6 +258,8 @@ func Commit(ctx context.Context, cfg CommitConfig) (*Report, error) {
 	for _, t := range all {
 		if t.writers == 1 {
 			r.compare(t.row, disk, "commit_p50_ms")
+		} else {
+			r.compare(t.row, disk, "commits_per_s")
 		}
 	}
 	r.compare(hop.far, hop.near, "call_p50_ms")

@@ -24,11 +24,7 @@ func (r *Report) Benchstat() string {
 		for _, v := range x.rounds {
 			n = max(n, len(v))
 		}
-		nodes := x.Nodes
-		if nodes == 0 {
-			nodes = r.BMCs
-		}
-		name := fmt.Sprintf("Benchmark%s/%s/nodes=%d", strings.ToUpper(r.Bench[:1])+r.Bench[1:], plain(x.Name), nodes)
+		name := fmt.Sprintf("Benchmark%s/%s/nodes=%d", strings.ToUpper(r.Bench[:1])+r.Bench[1:], plain(x.Name), r.nodes(x))
 		for i := range n {
 			line := fmt.Sprintf("%s 1", name)
 			for _, figure := range slices.Sorted(maps.Keys(x.rounds)) {
@@ -51,71 +47,6 @@ func plain(name string) string {
 
 // unit writes nodes_per_s as nodes/s.
 func unit(figure string) string { return strings.ReplaceAll(figure, "_per_", "/") }
-
-// Limit is how much worse a ratio may become.
-const Limit = 0.20
-
-// Verdict is one ratio now and as it was kept.
-type Verdict struct {
-	Ratio
-	Kept  Ratio
-	Worse float64 // 0.3 = by 30 %; negative = better
-	Fails bool
-}
-
-// Comparison is what came of Compare.
-type Comparison struct {
-	Kept     string // file that was compared with
-	Verdicts []Verdict
-	Missing  []Ratio // kept, and not measured by this run: it was made with less
-}
-
-// Compare holds a report's ratios against the newest kept report of the same bench, size and set in a folder; ErrNothingKept
-// if there is none. A ratio fails when its median is more than Limit worse, and even its best round is worse than the kept
-// median: one bad round on a busy machine is no regression. Only ratios are compared: figures of two moments are not.
-func (r *Report) Compare(dir string) (Comparison, error) {
-	names, err := keptFiles(dir, r.Bench, r.BMCs, r.Set)
-	if err != nil {
-		return Comparison{}, err
-	}
-	out := Comparison{Kept: names[len(names)-1]} // they begin with the day
-	old, err := Load(out.Kept)
-	if err != nil {
-		return out, err
-	}
-	for _, k := range old.Ratios {
-		i := slices.IndexFunc(r.Ratios, func(q Ratio) bool { return k.A == q.A && k.B == q.B && k.Figure == q.Figure })
-		switch {
-		case k.Median <= 0:
-		case i < 0 || r.Ratios[i].Median <= 0:
-			out.Missing = append(out.Missing, k)
-		default:
-			out.Verdicts = append(out.Verdicts, judge(r.Ratios[i], k))
-		}
-	}
-	if len(out.Verdicts) == 0 {
-		return out, fmt.Errorf("%s has no ratio that this run has: give both the same --against", out.Kept)
-	}
-	return out, nil
-}
-
-func judge(now, kept Ratio) Verdict {
-	v := Verdict{Ratio: now, Kept: kept}
-	if smaller(now) {
-		v.Worse = now.Median/kept.Median - 1
-		v.Fails = v.Worse > Limit && now.Min > kept.Median
-	} else {
-		v.Worse = kept.Median/now.Median - 1
-		v.Fails = v.Worse > Limit && now.Max < kept.Median
-	}
-	return v
-}
-
-// smaller reports whether a smaller ratio is better: our cost above the line, or our rate below it.
-func smaller(q Ratio) bool {
-	ours := strings.HasPrefix(q.A, us)
-	return ours != strings.Contains(q.Figure, "_per_s")
-}
 
 // us begins the names of our own contenders.
 const us = "ferrite"

@@ -7,7 +7,7 @@
 //
 //	r, err := bench.Sync(ctx, bench.SyncConfig{BMCs: 1000, Rounds: 7, Window: 512, Against: []string{"echo"}, Self: ferriteBinary})
 //	fmt.Print(r.Markdown())
-//	kept, verdicts, err := r.Compare("bench/results")    // against the newest kept result, by ratio
+//	comparison, err := r.Compare("bench/results")        // against the newest kept result
 //	file, err := r.Save("bench/results", "")             // JSON, Markdown, benchstat, plots
 //
 // Sync and Growth measure the power sync, API the requests, Commit the log and the hop, Takeover the loss of a conductor.

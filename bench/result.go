@@ -93,6 +93,8 @@ func (x *Row) figure(name string) (Spread, bool) {
 		return *x.Rate, true
 	case name == figCPU && x.CPU != nil:
 		return *x.CPU, true
+	case name == figAllocs && x.Allocs != nil:
+		return Spread{*x.Allocs, *x.Allocs, *x.Allocs}, true
 	}
 	s, ok := x.Figures[name]
 	return s, ok
@@ -147,6 +149,14 @@ func (r *Report) row(name, note string) *Row {
 	x := &Row{Name: name, Note: note}
 	r.Results = append(r.Results, x)
 	return x
+}
+
+// nodes is how many a contender had.
+func (r *Report) nodes(x *Row) int {
+	if x.Nodes > 0 {
+		return x.Nodes
+	}
+	return r.BMCs
 }
 
 // find is a contender by name.

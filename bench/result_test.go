@@ -94,6 +94,85 @@ func TestShapeOfTheJSON(t *testing.T) {
 	}
 }
 
+// What would have hidden a regression, or made one of an improvement.
+func TestRegressionIsJudgedByWhatCounts(t *testing.T) {
+	type figures struct{ kept, each, echo, bytes, allocs, commits, portable float64 }
+	usual := figures{kept: 8, each: 40, echo: 8, bytes: 2200, allocs: 0.002, portable: 9}
+	const bmcs = 50_000
+	measured := func(day string, f figures) *Report {
+		r := &Report{Bench: "sync", BMCs: bmcs, Rounds: 3, Date: day + "T10:00:00Z"}
+		whole, each, echo, port := r.row(keptWhole, ""), r.row(eachWhole, ""), r.row(echoName, ""), r.row(portEngine, "")
+		for range 3 {
+			whole.add(figCPU, f.kept)
+			each.add(figCPU, f.each)
+			echo.add(figCPU, f.echo)
+			port.add(figCPU, f.portable)
+			whole.add("commits_per_round", f.commits)
+		}
+		whole.set("bytes_per_node", f.bytes)
+		whole.Allocs = &f.allocs
+		r.sum()
+		r.compare(whole, echo, figCPU)
+		r.compare(each, whole, figCPU)
+		r.compare(port, whole, figCPU)
+		return r
+	}
+	dir := t.TempDir()
+	if _, err := measured("2026-01-01", usual).Save(dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	for what, x := range map[string]struct {
+		change func(*figures)
+		fails  string // "" = nothing does
+	}{
+		"the same":                           {func(*figures) {}, ""},
+		"a machine that is half as fast":     {func(f *figures) { f.kept, f.each, f.echo, f.portable = 2*f.kept, 2*f.each, 2*f.echo, 2*f.portable }, ""},
+		"kept sessions are 40 % cheaper":     {func(f *figures) { f.kept *= 0.6 }, ""},
+		"a session per poll costs more":      {func(f *figures) { f.each *= 2 }, ""}, // ours : ours; the raw echo judges it in a whole run
+		"kept sessions cost 30 % more":       {func(f *figures) { f.kept *= 1.3 }, keptWhole + " : " + echoName},
+		"10 KB of memory a node":             {func(f *figures) { f.bytes = 10_000 }, keptWhole + ": bytes_per_node"},
+		"what a process needs, more or less": {func(f *figures) { f.bytes += 4e6 / bmcs }, ""},
+		"an allocation each tenth reading":   {func(f *figures) { f.allocs += 0.1 }, keptWhole + ": allocs_per_node"},
+		"an allocation each 30th reading":    {func(f *figures) { f.allocs += 0.03 }, ""},
+		"a commit in each round":             {func(f *figures) { f.commits = 1 }, keptWhole + ": commits_per_round"},
+	} {
+		f := usual
+		x.change(&f)
+		to, err := measured("2026-01-02", f).Compare(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad, judged := to.Failed()
+		if judged != 4 || len(to.Missing) != 0 || (x.fails == "") != (len(bad) == 0) || len(bad) > 1 || len(bad) == 1 && !strings.HasPrefix(bad[0], x.fails) {
+			t.Errorf("%s: %v of %d fail, wanted %q\n%s", what, bad, judged, x.fails, to.Markdown())
+		}
+	}
+}
+
+// A large fleet's node must not cost more than a small one's, whatever was kept.
+func TestGrowthMustBeFlat(t *testing.T) {
+	grow := func(day string, cpu map[int]float64) *Report {
+		r := &Report{Bench: "growth", BMCs: 100_000, Date: day + "T10:00:00Z"}
+		for _, n := range []int{100, 1000, 10_000, 100_000} {
+			x := r.row(fmt.Sprintf("%s, %d", keptWhole, n), "").set(figCPU, cpu[n]).set("bytes_per_node", 9000)
+			x.Nodes = n
+		}
+		r.sum()
+		return r
+	}
+	dir := t.TempDir()
+	if _, err := grow("2026-01-01", map[int]float64{100: 3, 1000: 9, 10_000: 9, 100_000: 12}).Save(dir, ""); err != nil { // not flat itself
+		t.Fatal(err)
+	}
+	for largest, fails := range map[float64]int{7: 0, 10.7: 0, 10.9: 1, 12: 1} {
+		to, err := grow("2026-01-02", map[int]float64{100: 3, 1000: 9, 10_000: 9, 100_000: largest}).Compare(dir)
+		bad, judged := to.Failed()
+		if err != nil || len(bad) != fails || judged != 6 {
+			t.Errorf("the largest at %g us: %v of %d fail (%v), wanted %d\n%s", largest, bad, judged, err, fails, to.Markdown())
+		}
+	}
+}
+
 func TestRegressionIsByRatio(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := report("2026-01-03", []float64{1}, []float64{2}).Compare(dir); !errors.Is(err, ErrNothingKept) {
@@ -120,12 +199,8 @@ func TestRegressionIsByRatio(t *testing.T) {
 		if err != nil || !strings.Contains(to.Kept, "2026-01-02") || len(all) != 3 || len(to.Missing) != 0 {
 			t.Fatalf("%s: %+v %v", x.name, to, err)
 		}
-		n := 0
-		for _, v := range all {
-			if v.Fails {
-				n++
-			}
-		}
+		bad, _ := to.Failed()
+		n := len(bad)
 		if n != x.fails {
 			t.Errorf("%s: %d ratios fail, wanted %d: %+v", x.name, n, x.fails, all)
 		}

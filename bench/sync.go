@@ -4,6 +4,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -260,8 +261,8 @@ func echoing(w *crew, row *Row, bmcs int, window int64) (contender, error) {
 
 // ratios are ours to the limit, the tools' to ours.
 func ratios(r *Report) {
-	for _, a := range []string{keptEngine, keptWhole, eachEngine} {
-		if x, echo := r.find(a), r.find(echoName); echo != nil {
+	for _, a := range []string{keptEngine, keptWhole, eachEngine, eachWhole, portEngine} {
+		if x, echo := r.find(a), r.find(echoName); x != nil && echo != nil {
 			r.compare(x, echo, figCPU)
 		}
 	}
@@ -372,6 +373,7 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 		r.compare(x.whole, fleets[0].whole, figCPU)
 		r.compare(x.engine, fleets[0].engine, figCPU)
 		r.compare(x.whole, x.echo, figCPU)
+		r.compare(x.engine, x.echo, figCPU)
 	}
 	rate := Chart{Name: "rate", Title: "Power readings per second against fleet size", X: "BMCs", Y: "readings/s", LogX: true}
 	cpu := Chart{Name: "cpu", Title: "CPU per reading against fleet size", X: "BMCs", Y: "us of CPU", LogX: true}
@@ -392,6 +394,10 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 		}
 	}
 	r.Charts = []Chart{rate, cpu, memory}
+	if all := r.growth(); len(all) > 0 {
+		most := slices.MaxFunc(all, func(a, b grown) int { return cmp.Compare(a.times, b.times) })
+		r.Notes = append(r.Notes, fmt.Sprintf("By the medians of the whole conductor no size costs more than %.2f x the CPU of the smallest one for a reading; wanted: %.2f x at most.", max(1, most.times), 1+Limit))
+	}
 	return r, nil
 }
 

@@ -26,9 +26,10 @@ import (
 func newBench() *cobra.Command {
 	return group("bench", "Measure Ferrite against raw limits and other tools",
 		`Measure Ferrite against raw limits and other tools, in turns within one run. Load goes to loopback only. Each bench prints a
-Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds its ratios against what was kept. With
-both, only what stands the comparison takes the place of what was kept: a run with a ratio that is too much worse is saved beside it,
-with "-worse" in its names, and one that lacks a kept ratio with "-part".`,
+Markdown table; --out keeps it, with JSON, a file for benchstat, and plots; --compare holds it against what was kept: ratios to
+others (the raw echo, the tools, the disk), memory, allocations, commits and the seconds of a takeover, and that a node of a large
+fleet costs no more than one of a small fleet. With both, only what stands the comparison takes the place of what was kept: a run
+that is too much worse is saved beside it, with "-worse" in its names, and one that lacks something kept with "-part".`,
 		"  ferrite bench sync --bmcs 1000\n  ferrite bench all --out bench/results",
 		newBenchSync(), newBenchGrowth(), newBenchAPI(), newBenchCommit(), newBenchTakeover(), newBenchConsole(), newBenchScale(), newBenchAll(), newWorker())
 }
@@ -41,7 +42,7 @@ type benchFlags struct {
 
 func (f *benchFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.out, "out", "", "folder to keep the result in: JSON, Markdown, benchstat, plots")
-	c.Flags().StringVar(&f.compare, "compare", "", "folder of kept results: fail when a ratio is more than 20 % worse than the last one")
+	c.Flags().StringVar(&f.compare, "compare", "", "folder of kept results: fail when a ratio to others, memory, allocations or commits are more than 20 % worse than in the last one")
 	c.Flags().BoolVar(&f.quick, "quick", false, "keep the result as one of a short run")
 	_ = c.Flags().MarkHidden("quick") // "bench all" shows it
 }
@@ -145,22 +146,11 @@ func (f *benchFlags) verdict(w io.Writer, r *bench.Report) (beside string, err e
 	case err != nil:
 		return "part", err
 	case len(to.Missing) > 0:
-		m := to.Missing[0]
-		fmt.Fprintf(w, "\nNot measured by this run: %d ratios that %s has (%s : %s ...).\n", len(to.Missing), to.Kept, m.A, m.B)
 		beside = "part"
 	}
-	fmt.Fprintf(w, "\n| against %s | kept | now | worse by |\n|---|---|---|---|\n", to.Kept)
-	var bad []string
-	for _, v := range to.Verdicts {
-		mark := ""
-		if v.Fails {
-			mark = " **fails**"
-			bad = append(bad, fmt.Sprintf("%s : %s (%s)", v.A, v.B, v.Figure))
-		}
-		fmt.Fprintf(w, "| %s : %s (%s) | %.3g | %.3g | %+.0f %%%s |\n", v.A, v.B, v.Figure, v.Kept.Median, v.Median, v.Worse*100, mark)
-	}
-	if len(bad) > 0 {
-		return "worse", fmt.Errorf("%d of %d ratios are more than %.0f %% worse than in %s: %s", len(bad), len(to.Verdicts), bench.Limit*100, to.Kept, strings.Join(bad, "; "))
+	fmt.Fprint(w, "\n", to.Markdown())
+	if bad, judged := to.Failed(); len(bad) > 0 {
+		return "worse", fmt.Errorf("%d of %d figures are worse than they may be against %s: %s", len(bad), judged, to.Kept, strings.Join(bad, "; "))
 	}
 	return beside, nil
 }
