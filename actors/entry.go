@@ -40,7 +40,7 @@ type entry struct {
 	busy     atomic.Bool // a reading is under way
 	hurried  atomic.Bool // its next reading is to be thought over
 	differs  atomic.Bool // the last answer was not what is recorded
-	hinted   atomic.Bool // its BMC has said that something happened
+	hinted   atomic.Bool // its BMC has said that something happened, and no reading has begun since
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
 	eager    atomic.Uint32             // quick readings left after a change
@@ -61,7 +61,7 @@ type entry struct {
 	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
 
 	at         netip.Addr // of its BMC, when Hint wants to know; guarded by Sweep.mu like all below
-	hint       int64      // unix nanoseconds of the last hint that was followed
+	hintFrom   uint64     // tick from which on a hint may bring the next reading
 	extra      bool       // the reading at due comes between two turns
 	base, due  uint64     // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
 	next, prev *entry
@@ -142,9 +142,11 @@ func (e *entry) release() {
 func (e *entry) poll(extra bool) bool {
 	mode := e.mode.Load()
 	if mode == modeSkip {
+		e.hinted.Store(false)
 		return false
 	}
 	if e.recorded.Load() {
+		e.hinted.Store(false)
 		if e.record.Load()&cleanBit == 0 {
 			e.send(&outcome{msg: node.SyncSample{Rev: node.Rev(e.rev.Load()), State: state(e.record.Load())}, sample: true})
 		}
@@ -153,6 +155,7 @@ func (e *entry) poll(extra bool) bool {
 	if !e.busy.CompareAndSwap(false, true) {
 		return false
 	}
+	e.hinted.Store(false)
 	e.asked, e.between = node.Rev(e.rev.Load()), extra
 	e.mu.Lock()
 	h := e.handle
@@ -176,6 +179,9 @@ func state(record uint64) node.PowerState {
 func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	asked, began, between, mode := e.asked, e.began, e.between, e.mode.Load()
 	e.busy.Store(false)
+	if e.hinted.Load() { // meanwhile: this reading may have been too early for it
+		e.s.soon(e)
+	}
 	defer e.landed()
 	stats, at := &e.s.f.stats, time.Now()
 	e.times.Load().observe(opStatus, err, at.Sub(began))

@@ -66,7 +66,9 @@ func (s *Sweep) again(e *entry) uint64 {
 		return s.now + ticks
 	}
 	at := stray(int(e.due) - int(e.base)) //nolint:gosec // ticks of a process's life
-	e.base += roundTicks
+	if e.base <= s.now+jitterTick {       // else what was due was an extra reading, and this turn is still to come
+		e.base += roundTicks
+	}
 	for e.base <= s.now { // turns missed while suspended are not made up for
 		e.base += roundTicks
 	}
@@ -120,13 +122,15 @@ func (s *Sweep) rethink() {
 		}
 		s.unlink(e)
 		ticks, extra := s.special(e)
-		switch e.extra = extra; {
-		case e.hinted.Swap(false):
-			e.due, e.extra = s.now+1, true
-		case ticks > 0:
+		if e.extra = extra; ticks > 0 {
 			e.due = s.now + ticks
-		default:
+		} else {
 			s.place(e)
+		}
+		// The reading that a hint wants comes when the time since the last such reading allows it. While another one is under
+		// way it waits for its end, since that one may have been asked too early.
+		if at := max(s.now+1, e.hintFrom); e.hinted.Load() && !e.busy.Load() && at < e.due {
+			e.due, e.extra = at, true
 		}
 		s.insert(e)
 	}
@@ -162,18 +166,19 @@ func (s *Sweep) ConfirmedAt(uuid string) time.Time {
 	return time.Time{}
 }
 
-// Hint has the nodes behind a BMC read now: it has said that something happened. It reports how many there are, and
-// whether that was too soon after the last one.
-func (s *Sweep) Hint(from netip.Addr) (nodes int, tooSoon bool) {
+// Hint has the nodes behind a BMC read: it has said that something happened. They are read at once, or when hintEvery is over
+// since the last reading that a hint brought. It reports how many there are, and whether a hint before this one has brought
+// the same reading.
+func (s *Sweep) Hint(from netip.Addr) (nodes int, joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.behind[from.Unmap()]
 	for _, e := range found {
 		if !s.hintLocked(e) {
-			tooSoon = true
+			joined = true
 		}
 	}
-	return len(found), tooSoon
+	return len(found), joined
 }
 
 // hintNode is Hint for one node, told by another conductor.
@@ -185,16 +190,21 @@ func (s *Sweep) hintNode(uuid string) {
 	}
 }
 
-// hintLocked has an entry read now, unless that was done a moment ago. mu is held.
+// hintLocked has an entry read; false = it is to be read for another hint already. mu is held.
 func (s *Sweep) hintLocked(e *entry) bool {
-	now := time.Now().UnixNano()
-	if e.hint != 0 && now-e.hint < int64(hintEvery) {
+	if !e.hinted.CompareAndSwap(false, true) {
 		return false
 	}
-	e.hint = now
-	e.hinted.Store(true)
 	s.soon(e)
 	return true
+}
+
+// followed notes that a reading has begun which a hint wanted. mu is held.
+func (s *Sweep) followed(e *entry) { e.hintFrom = s.now + s.hintTicks() }
+
+// hintTicks is hintEvery in ticks.
+func (s *Sweep) hintTicks() uint64 {
+	return max(1, uint64((hintEvery+s.tick-1)/s.tick)) //nolint:gosec // positive
 }
 
 // moved keeps the index of Hint: an entry's BMC is at this address now, zero = nowhere.

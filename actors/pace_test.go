@@ -301,11 +301,11 @@ func TestHintBringsOneReading(t *testing.T) {
 		m.asked = nil
 	}
 	hint := netip.MustParseAddr("::ffff:10.0.1.3") // number 19
-	if n, soon := b.s.Hint(hint); n != 1 || soon {
-		t.Errorf("the first hint: %d nodes, too soon %v", n, soon)
+	if n, joined := b.s.Hint(hint); n != 1 || joined {
+		t.Errorf("the first hint: %d nodes, has its reading already %v", n, joined)
 	}
-	if n, soon := b.s.Hint(hint); n != 1 || !soon {
-		t.Errorf("the second hint: %d nodes, too soon %v", n, soon)
+	if n, joined := b.s.Hint(hint); n != 1 || !joined {
+		t.Errorf("the second hint: %d nodes, has its reading already %v", n, joined)
 	}
 	if n, _ := b.s.Hint(netip.MustParseAddr("192.0.2.1")); n != 0 {
 		t.Errorf("%d nodes are at an address that is nobody's", n)
@@ -323,6 +323,91 @@ func TestHintBringsOneReading(t *testing.T) {
 	b.s.remove(b.bmcs[19].e)
 	if n, _ := b.s.Hint(hint); n != 0 || len(b.s.behind) != 39 {
 		t.Errorf("a node that is gone is still behind its address (%d of them known)", len(b.s.behind))
+	}
+}
+
+// A hint soon after another one has its reading when the time is over that lies between two; what changed meanwhile is seen. However
+// many they are, it is one reading at once and one then.
+func TestHintsSoonAfterAnother(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(2 * testInterval)
+	m, at := b.bmcs[0], netip.MustParseAddr("10.0.0.0")
+	for m.e.due < b.s.now+roundTicks/2 { // its turn is far away
+		b.pass(b.s.tick)
+	}
+	m.asked = nil
+	b.s.Hint(at)
+	b.pass(2 * time.Second)
+	began := b.s.now
+	for range 2000 {
+		b.s.Hint(at)
+		if b.s.now < began+20 {
+			b.pass(b.s.tick)
+		}
+	}
+	if n := len(m.asked); n != 1 {
+		t.Fatalf("read %d times for hints within 4 s: wanted once", n)
+	}
+	b.pass(12 * time.Second)
+	window := uint64(hintEvery / b.s.tick)
+	if n := len(m.asked); n != 2 || m.asked[1]-m.asked[0] < window || m.asked[1]-m.asked[0] > window+2 {
+		t.Errorf("read at ticks %v: wanted a second reading %d ticks after the first, and no third one", m.asked, window)
+	}
+	for k := 0; k < 60; k++ { // hints without an end
+		b.s.Hint(at)
+		b.pass(time.Second)
+	}
+	if n := len(m.asked); n < 12 || n > 2+13+2 {
+		t.Errorf("read %d times after a minute of hints: wanted one reading in %s", n-2, hintEvery)
+	}
+}
+
+// A hint during a reading has one of its own when that one has ended, which may have been asked before the change.
+func TestAHintDuringAReading(t *testing.T) {
+	b := sweepOnTable(t, 1, nil)
+	b.pass(2 * testInterval)
+	m, at := b.bmcs[0], netip.MustParseAddr("10.0.0.0")
+	for m.e.due < b.s.now+roundTicks/2 {
+		b.pass(b.s.tick)
+	}
+	m.dead, m.asked = true, nil // it answers late
+	b.s.Hint(at)
+	b.pass(time.Second)
+	m.dead = false
+	b.s.Hint(at)
+	b.pass(10 * time.Second)
+	if n := len(m.asked); n != 1 {
+		t.Fatalf("asked %d times while the first question is open", n)
+	}
+	sink := m.sinks[0]
+	m.sinks = nil
+	sink.PowerPolled(node.PowerOff, nil)
+	b.pass(time.Second)
+	if n := len(m.asked); n != 2 {
+		t.Errorf("asked %d times: wanted once more after the reading in which the hint came", n)
+	}
+	b.pass(8 * time.Second)
+	if n := len(m.asked); n != 2 {
+		t.Errorf("asked %d times: wanted nothing more for that hint", n)
+	}
+}
+
+// After readings out of turn the next turn is not left out.
+func TestHintsDoNotPutTurnsOff(t *testing.T) {
+	b := sweepOnTable(t, 50, nil)
+	b.pass(2 * testInterval)
+	for i, m := range b.bmcs {
+		m.asked = nil
+		b.s.Hint(netip.AddrFrom4([4]byte{10, 0, byte(i >> 4), byte(i & 15)}))
+	}
+	b.pass(6 * testInterval)
+	most := uint64(testInterval / b.s.tick)
+	for i, m := range b.bmcs {
+		for k := 1; k < len(m.asked); k++ {
+			if gap := m.asked[k] - m.asked[k-1]; gap > most+strayTick {
+				t.Errorf("node %d: %d ticks between readings %d and %d after a hint, wanted %d at most", i, gap, k, k+1, most)
+			}
+		}
 	}
 }
 

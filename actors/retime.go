@@ -26,6 +26,7 @@ func (s *Sweep) retime(interval, recovery time.Duration) {
 	s.tick = now
 	s.started = time.Now().Add(-time.Duration(s.now) * now) //nolint:gosec // ticks of a process's life
 	for _, e := range s.all {
+		e.hintFrom = min(e.hintFrom, s.now+s.hintTicks())
 		if e.mode.Load() != modeRecover || recovery <= 0 || e.due <= s.now {
 			continue
 		}

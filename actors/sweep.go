@@ -232,7 +232,10 @@ func (s *Sweep) advance(to uint64) {
 				extra := e.extra
 				e.due = s.again(e)
 				s.insert(e)
-				e.poll(extra)
+				hinted := e.hinted.Load()
+				if e.poll(extra) && hinted {
+					s.followed(e)
+				}
 			}
 			e = next
 		}

@@ -64,7 +64,7 @@ var metrics = []metric{
 	{"conductor_bmc_round_seconds", "How long these rates let a reading of each node take, in the subnet where it takes longest; 0 = nothing is limited. More than sync_power_state_interval: that is not kept.", prometheus.GaugeValue, func(f figures) float64 { return f.rates.longest().Seconds() }},
 	{"conductor_bmc_traps_total", "Datagrams received at ipmi.pet_listen.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Received) }},
 	{"conductor_bmc_traps_followed_total", "Platform event traps that brought a power reading.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Followed) }},
-	{"conductor_bmc_traps_limited_total", "Platform event traps that came too soon after another one of their BMC.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Limited) }},
+	{"conductor_bmc_traps_limited_total", "Platform event traps that another one of their BMC has brought a reading for, which was still to come.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Limited) }},
 	{"conductor_bmc_traps_unknown_total", "Platform event traps of BMCs whose nodes are not this conductor's; other conductors are told of theirs.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Unknown) }},
 	{"conductor_bmc_traps_malformed_total", "Datagrams that are no platform event traps.", prometheus.CounterValue, func(f figures) float64 { return float64(f.traps.Malformed) }},
 	{"conductor_bmc_engine_failures_total", "Failures of the IPMI engine's own code, each with one BMC left alone.", prometheus.CounterValue, func(f figures) float64 { return float64(f.ipmi.Panics) }},

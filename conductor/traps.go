@@ -30,14 +30,14 @@ func (c *Conductor) listenTraps() error {
 	hint := c.fleet.Sweep().Hint
 	if c.membership != nil {
 		c.relayed = make(chan netip.Addr, relayMost)
-		hint = func(from netip.Addr) (nodes int, tooSoon bool) {
-			if nodes, tooSoon = c.fleet.Sweep().Hint(from); nodes == 0 {
+		hint = func(from netip.Addr) (nodes int, joined bool) {
+			if nodes, joined = c.fleet.Sweep().Hint(from); nodes == 0 {
 				select {
 				case c.relayed <- from:
 				default:
 				}
 			}
-			return nodes, tooSoon
+			return nodes, joined
 		}
 	}
 	t, err := ipmi.ListenTraps(c.cfg.PETListen, hint)

@@ -134,23 +134,23 @@ type TrapStats struct {
 	Received  uint64 // datagrams
 	Malformed uint64 // were no platform event traps
 	Unknown   uint64 // of a BMC that no node here has
-	Limited   uint64 // came too soon after another one of the same BMC
+	Limited   uint64 // their BMC was to be read for another one already
 	Followed  uint64 // brought a reading
 }
 
 // Traps listens for platform event traps. Close it.
 type Traps struct {
 	conn  *net.UDPConn
-	hint  func(netip.Addr) (nodes int, tooSoon bool)
+	hint  func(netip.Addr) (nodes int, joined bool)
 	ended chan struct{}
 
 	received, malformed, unknown, limited, followed atomic.Uint64
 }
 
 // ListenTraps receives traps at a UDP address and calls hint, from one goroutine, with the BMC's address: the sender's,
-// or the one in the trap when no node has the sender's (a relay). hint tells how many nodes are there, and whether that
-// was too soon after the last one.
-func ListenTraps(address string, hint func(netip.Addr) (nodes int, tooSoon bool)) (*Traps, error) {
+// or the one in the trap when no node has the sender's (a relay). hint tells how many nodes are there, and whether that BMC
+// will be read for a trap before this one anyway.
+func ListenTraps(address string, hint func(netip.Addr) (nodes int, joined bool)) (*Traps, error) {
 	at, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		return nil, fmt.Errorf("ipmi.pet_listen: %w", err)
@@ -188,14 +188,14 @@ func (t *Traps) trap(b []byte, from netip.Addr) {
 		t.malformed.Add(1)
 		return
 	}
-	nodes, tooSoon := t.hint(from)
+	nodes, joined := t.hint(from)
 	if nodes == 0 && trap.Agent != from {
-		nodes, tooSoon = t.hint(trap.Agent)
+		nodes, joined = t.hint(trap.Agent)
 	}
 	switch {
 	case nodes == 0:
 		t.unknown.Add(1)
-	case tooSoon:
+	case joined:
 		t.limited.Add(1)
 	default:
 		t.followed.Add(1)
