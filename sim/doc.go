@@ -20,7 +20,8 @@
 // What may go wrong is in Config and in the handles: latency, jitter, loss, dead BMCs, refused power, a pulled plug. All
 // chance comes from Config.Seed. The control API offers the same over HTTP, on loopback only: GET / (summary),
 // GET /bmcs/{i} (state and the last 64 commands; Get Chassis Status is only counted), PUT /bmcs/{i} with any of
-// {"power":"on|off","dead":bool,"latency":"3s","refuse_power":bool,"lose_replies":bool,"password":"new","fault":"slow"}.
+// {"power":"on|off","dead":bool,"latency":"3s","refuse_power":bool,"lose_replies":bool,"password":"new",
+// "event":"13 bytes in hex","fault":"slow"}. docs/BMCS.md tells what each does.
 //
 // # What a client can rely on
 //

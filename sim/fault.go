@@ -17,30 +17,66 @@ import (
 // Fault is a way in which a BMC is not as it should be; "" = it is healthy.
 type Fault string
 
-// Faults, each seen in the field.
+// Faults, each seen in the field. Fault.Does tells what they do.
 const (
-	Slow        Fault = "slow"         // answers after 1 to 3 s
-	Lossy       Fault = "lossy"        // loses 30 % of the datagrams, each way
-	Duplicate   Fault = "duplicate"    // sends every reply twice
-	Late        Fault = "late"         // sends every reply once more 2 s later
-	Reordered   Fault = "reordered"    // holds every other reply back for up to 100 ms, so that the next one passes it
-	Full        Fault = "full"         // has no free session slot
-	Lockout     Fault = "lockout"      // refuses all logins for a minute after three wrong passwords
-	Padding     Fault = "padding"      // counts the bytes of the confidentiality pad from 0 instead of 1 (IPMI 13.29)
-	Garbage     Fault = "garbage"      // answers with random bytes every other time
-	Truncated   Fault = "truncated"    // cuts every other reply short
-	SoftOffLag  Fault = "soft-off-lag" // says for 3 s after soft off that the machine is on
-	ForgetsBoot Fault = "forgets-boot" // takes boot flags and forgets them
+	Slow        Fault = "slow"
+	Lossy       Fault = "lossy"
+	Duplicate   Fault = "duplicate"
+	Late        Fault = "late"
+	Reordered   Fault = "reordered"
+	Full        Fault = "full"
+	Lockout     Fault = "lockout"
+	Padding     Fault = "padding" // IPMI 13.29 wants 1
+	Garbage     Fault = "garbage"
+	Truncated   Fault = "truncated"
+	SoftOffLag  Fault = "soft-off-lag"
+	ForgetsBoot Fault = "forgets-boot"
 
 	// BMCs that open sessions in a way of their own, as FreeIPMI's workarounds of these names describe them.
-	Supermicro20 Fault = "supermicro20" // sends a byte too much behind the code of RAKP 2
-	Sun20        Fault = "sun20"        // the same, and hashes with the privilege level of the Open Session Request
-	Intel20      Fault = "intel20"      // hashes with that level, wants user names filled up to 16 bytes, and has neither the filling nor the name-only bit in the code of RAKP 3
+	Supermicro20 Fault = "supermicro20"
+	Sun20        Fault = "sun20"
+	Intel20      Fault = "intel20"
 )
+
+// faults says in a few words what a BMC does; docs/BMCS.md says it to users, and what comes of it.
+var faults = []struct {
+	name Fault
+	does string
+}{
+	{Slow, "answers after 1 to 3 s"},
+	{Lossy, "loses 30 % of the datagrams, each way"},
+	{Duplicate, "sends every reply twice"},
+	{Late, "sends every reply once more 2 s later"},
+	{Reordered, "holds every other reply back for up to 100 ms, so that the next one passes it"},
+	{Full, "has no free session slot"},
+	{Lockout, "refuses all logins for a minute after three wrong names or passwords"},
+	{Padding, "counts the bytes of the confidentiality pad from 0 instead of 1"},
+	{Garbage, "answers with random bytes every other time"},
+	{Truncated, "cuts every other reply short"},
+	{SoftOffLag, "says for 3 s after soft off that the machine is on"},
+	{ForgetsBoot, "takes boot flags and forgets them"},
+	{Supermicro20, "sends a byte too much behind the code of RAKP 2"},
+	{Sun20, "the same, and hashes with the privilege level of the Open Session Request"},
+	{Intel20, "hashes with that level, and wants user names filled up to 16 bytes"},
+}
 
 // Faults lists them all.
 func Faults() []Fault {
-	return []Fault{Slow, Lossy, Duplicate, Late, Reordered, Full, Lockout, Padding, Garbage, Truncated, SoftOffLag, ForgetsBoot, Supermicro20, Sun20, Intel20}
+	out := make([]Fault, len(faults))
+	for i, f := range faults {
+		out[i] = f.name
+	}
+	return out
+}
+
+// Does says in a few words what a BMC with the fault does, "" = there is no such fault.
+func (f Fault) Does() string {
+	for _, x := range faults {
+		if x.name == f {
+			return x.does
+		}
+	}
+	return ""
 }
 
 // Bounds of faults.
@@ -57,7 +93,7 @@ const (
 
 // valid says what is wrong with a fault's name.
 func (f Fault) valid() error {
-	if f == "" || slices.Contains(Faults(), f) {
+	if f == "" || f.Does() != "" {
 		return nil
 	}
 	var all []string

@@ -30,7 +30,12 @@ dead is fixed by the seed. Datagrams whose destination is outside 127.0.0.0/8 ar
 With --control, a small HTTP API shows and changes what no conductor can:
   GET /bmcs/3    power, boot device, sessions, log of commands
   PUT /bmcs/3    {"power":"on|off", "dead":bool, "latency":"3s", "refuse_power":bool,
-                 "lose_replies":bool, "password":"new", "fault":"garbage"}`,
+                 "lose_replies":bool, "password":"new", "fault":"garbage",
+                 "event":"13 bytes in hex"}, any of them
+
+Faults, of --fault and of PUT, one a BMC:
+` + faultLines() + `
+docs/BMCS.md tells what comes of each fault and what each key of PUT does.`,
 		Example: "  ferrite sim --bmcs 50 --control 127.0.0.1:6231\n" +
 			"  ipmitool -I lanplus -H 127.1.0.1 -p 6230 -U admin -P password power status\n" +
 			"  ferrite sim --bmcs 1000 --fault slow=0.05,lossy=0.05,garbage=0.01 --seed 7\n" +
@@ -60,7 +65,7 @@ With --control, a small HTTP API shows and changes what no conductor can:
 	f.Float64Var(&cfg.Jitter, "jitter", cfg.Jitter, "share of the latency that is left to chance, 0 to 1")
 	f.Float64Var(&cfg.Loss, "loss", cfg.Loss, "share of datagrams lost each way, 0 to 1")
 	f.Float64Var(&cfg.Dead, "dead", cfg.Dead, "share of BMCs that never answer, 0 to 1")
-	f.StringToStringVar(&faults, "fault", nil, "shares of BMCs with a fault each, like slow=0.1,garbage=0.01; faults are "+faultNames())
+	f.StringToStringVar(&faults, "fault", nil, "shares of BMCs with a fault each, like slow=0.1,garbage=0.01 (listed above)")
 	f.Int64Var(&cfg.Seed, "seed", cfg.Seed, "source of all chance")
 	f.StringVar(&cfg.Control, "control", cfg.Control, "loopback address of the control API, none when empty")
 	return c
@@ -87,13 +92,13 @@ func runSim(c *cobra.Command, cfg sim.Config) error {
 	return nil
 }
 
-// faultNames lists what --fault knows.
-func faultNames() string {
-	var all []string
+// faultLines lists what --fault knows.
+func faultLines() string {
+	var b strings.Builder
 	for _, f := range sim.Faults() {
-		all = append(all, string(f))
+		fmt.Fprintf(&b, "  %-14s %s\n", f, f.Does())
 	}
-	return strings.Join(all, ", ")
+	return b.String()
 }
 
 // faultShares reads --fault; Validate checks names and shares.
