@@ -24,6 +24,7 @@ type APIConfig struct {
 	Clients int
 	For     time.Duration // each case
 	Rounds  int
+	Dir     string // for its data
 	Progress
 }
 
@@ -34,11 +35,10 @@ type apiCase struct {
 
 // API measures requests/s and latency of the commonest requests, client and server on the same machine.
 func API(ctx context.Context, cfg APIConfig) (*Report, error) {
-	dir, err := os.MkdirTemp("", "ferrite-bench")
+	dir, err := os.MkdirTemp(cfg.Dir, "api")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	cc := conductor.Defaults()
 	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.SyncInterval, cc.ServeOn = "bench", dir, "127.0.0.1:0", "", 0, 0
 	cc.Logger = quiet()

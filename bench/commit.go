@@ -28,7 +28,7 @@ type CommitConfig struct {
 	Voters  []int
 	For     time.Duration // each turn
 	Calls   int           // of the hop, each turn
-	Dir     string        // a folder on the disk to measure; "" = a temporary one
+	Dir     string        // for its data, on the disk to measure
 	Self    string
 	Progress
 }
@@ -152,7 +152,7 @@ func (g *quorum) write(ctx context.Context, s *persistence.Raft, writers int, d 
 			mu.Unlock()
 			var mine []float64
 			var err error
-			for err == nil && time.Now().Before(end) {
+			for err == nil && time.Now().Before(end) && ctx.Err() == nil {
 				k := persistence.Key{Kind: persistence.KindNode, ID: n.UUID}
 				t := time.Now()
 				var next node.Rev
@@ -196,11 +196,10 @@ func (g *quorum) write(ctx context.Context, s *persistence.Raft, writers int, d 
 // conductor costs.
 func Commit(ctx context.Context, cfg CommitConfig) (*Report, error) {
 	r := newReport("commit", 0, cfg.Rounds)
-	dir, err := os.MkdirTemp(cfg.Dir, "ferrite-bench")
+	dir, err := os.MkdirTemp(cfg.Dir, "commit")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	type turn struct {
 		g       *quorum
 		row     *Row
@@ -231,6 +230,9 @@ func Commit(ctx context.Context, cfg CommitConfig) (*Report, error) {
 	cfg.say("%d rounds, %s each turn", cfg.Rounds, cfg.For)
 	for i := range cfg.Rounds {
 		for k, t := range all {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			runtime.GC()
 			s := t.via()
 			if s == nil {

@@ -22,5 +22,6 @@
 // # Failure
 //
 // A tool that is missing is named with the package that has it. Figures of a run that lost answers are not reported. Workers
-// end with the bench, however it ends.
+// end with the bench, however it ends. Whoever calls makes a folder for the data (Dir) and removes it; when the bench was killed,
+// the last worker does.
 package bench

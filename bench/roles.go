@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -59,18 +58,14 @@ func (w simWorker) close() { w.f.Close() }
 type conductorWorker struct {
 	c    *conductor.Conductor
 	n    int
-	dir  string
 	base int64 // anonymous memory before there was anything
 }
 
 func newConductorWorker(ctx context.Context, s setup) (role, error) {
 	w := &conductorWorker{n: s.BMCs, base: memory().RSS}
 	var err error
-	if w.dir, err = os.MkdirTemp("", "ferrite-bench"); err != nil {
-		return nil, err
-	}
 	cc := conductor.Defaults()
-	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.Logger = "bench", w.dir, "127.0.0.1:0", "", quiet()
+	cc.Name, cc.DataDir, cc.APIListen, cc.NATSListen, cc.Logger = "bench", s.Dir, "127.0.0.1:0", "", quiet()
 	cc.ServeOn = 0
 	pace(&cc.IPMI, s)
 	if cc.SyncInterval = s.Interval; s.Interval == 0 {
@@ -80,7 +75,6 @@ func newConductorWorker(ctx context.Context, s setup) (role, error) {
 		cc.IPMI.SessionIdle = time.Nanosecond
 	}
 	if w.c, err = conductor.Start(ctx, cc); err != nil {
-		_ = os.RemoveAll(w.dir)
 		return nil, err
 	}
 	err = w.c.Seed(ctx, s.BMCs, func(i int) (string, map[string]any) { return fmt.Sprintf("n%06d", i), driverInfo(i, s.Port) })
@@ -115,7 +109,6 @@ func (w *conductorWorker) close() {
 	down, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	_ = w.c.Shutdown(down)
-	_ = os.RemoveAll(w.dir)
 }
 
 func (w *conductorWorker) do(ctx context.Context, q request) (reply, error) {

@@ -25,6 +25,7 @@ type SyncConfig struct {
 	Interval time.Duration // of the power sync while freshness is measured
 	Paced    bool          // with ipmi.rate, ipmi.subnet_rate and ipmi.handshake_rate as they are by default
 	Sizes    []int         // fleets of Growth
+	Dir      string        // for the workers' data
 	Self     string        // the ferrite binary, for the workers
 	Progress
 }
@@ -104,7 +105,7 @@ func turns(all []contender, rounds int, p Progress) error {
 func Sync(ctx context.Context, cfg SyncConfig) (*Report, error) {
 	r := newReport("sync", cfg.BMCs, cfg.Rounds, tools(cfg.Against)...)
 	r.Notes = append(r.Notes, cfg.pacing()+" The simulator and the echo server share the cores, in processes of their own; CPU and memory are those of the contender's process alone.")
-	w := &crew{ctx: ctx, self: cfg.Self}
+	w := &crew{ctx: ctx, self: cfg.Self, dir: cfg.Dir}
 	defer w.goHome()
 	port, err := freeUDP()
 	if err != nil {
@@ -316,7 +317,7 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 		cfg.say("%s", why)
 		r.Notes = append(r.Notes, why)
 	}
-	w := &crew{ctx: ctx, self: cfg.Self}
+	w := &crew{ctx: ctx, self: cfg.Self, dir: cfg.Dir}
 	defer w.goHome()
 	port, err := freeUDP()
 	if err != nil {
@@ -404,7 +405,7 @@ func Growth(ctx context.Context, cfg SyncConfig) (*Report, error) {
 // freshness lets conductors with living and with dead BMCs sweep side by side, and looks how long ago each living node's power
 // was confirmed.
 func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
-	w := &crew{ctx: ctx, self: cfg.Self}
+	w := &crew{ctx: ctx, self: cfg.Self, dir: cfg.Dir}
 	defer w.goHome()
 	type fleet struct {
 		row  *Row

@@ -22,6 +22,7 @@ type TakeoverConfig struct {
 	Interval time.Duration // of the power sync
 	Profile  string        // of the gossip
 	Consoles int           // started before, and restored
+	Dir      string        // for the conductors' data
 	Self     string
 	Progress
 }

@@ -22,7 +22,6 @@ type site struct {
 	ctx   context.Context
 	cfg   TakeoverConfig
 	crew  crew
-	dir   string
 	net   string // like 127.0.60.
 	setup [members]setup
 	at    [members]*helper
@@ -36,10 +35,6 @@ func newSite(ctx context.Context, cfg TakeoverConfig) (*site, error) {
 	s := &site{ctx: ctx, cfg: cfg, crew: crew{ctx: ctx, self: cfg.Self}, http: &http.Client{
 		Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 512, DialContext: (&net.Dialer{Timeout: time.Second}).DialContext},
 	}}
-	var err error
-	if s.dir, err = os.MkdirTemp("", "ferrite-bench"); err != nil {
-		return nil, err
-	}
 	port, err := freeUDP()
 	if err != nil {
 		return nil, err
@@ -60,7 +55,7 @@ func newSite(ctx context.Context, cfg TakeoverConfig) (*site, error) {
 	cfg.say("starting %d conductors at %s1 and up", members, s.net)
 	for i := range members {
 		s.setup[i] = setup{
-			Kind: "member", Name: name(i), Dir: filepath.Join(s.dir, name(i)), Port: port, Interval: cfg.Interval, Host: s.host(i), Join: join, Key: key,
+			Kind: "member", Name: name(i), Dir: filepath.Join(cfg.Dir, name(i)), Port: port, Interval: cfg.Interval, Host: s.host(i), Join: join, Key: key,
 			Profile: cfg.Profile,
 		}
 		if s.at[i], err = start(ctx, cfg.Self, s.setup[i]); err != nil {
@@ -90,7 +85,6 @@ func (s *site) close() {
 		}
 	}
 	s.crew.goHome()
-	_ = os.RemoveAll(s.dir)
 }
 
 // sweep sums up the members but one: nodes that they have, the fewest that one has, and nodes that were confirmed.

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -27,7 +28,7 @@ import (
 type setup struct {
 	Kind     string        `json:"kind"` // a key of workers
 	Name     string        `json:"name,omitempty"`
-	Dir      string        `json:"dir,omitempty"` // of its data; "" = it makes and removes one
+	Dir      string        `json:"dir,omitempty"` // of its data, in the bench's folder
 	BMCs     int           `json:"bmcs,omitempty"`
 	Port     int           `json:"port,omitempty"`     // of the BMCs, or of the echo
 	Sessions int           `json:"sessions,omitempty"` // slots of a simulated BMC
@@ -98,13 +99,35 @@ var workers = map[string]func(context.Context, setup) (role, error){
 	"member": newMember, "hop": newHopWorker,
 }
 
-// Work makes this process a worker until its input ends.
+// Work makes this process a worker until its input ends, whatever it does then. The bench makes the folder of its data and removes
+// it; if the bench is gone by then, the worker removes it, and the bench's folder with it if it is the last one.
 func Work(ctx context.Context, in io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parent := os.Getppid()
 	dec, enc := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
 	var s setup
 	if err := dec.Decode(&s); err != nil {
 		return fmt.Errorf("a worker's first line says what it is to be: %w", err)
 	}
+	defer func() {
+		if s.Dir != "" && os.Getppid() != parent {
+			_ = os.RemoveAll(s.Dir)
+			_ = os.Remove(filepath.Dir(s.Dir)) // not while others have theirs there
+		}
+	}()
+	requests := make(chan request)
+	go func() {
+		defer close(requests)
+		defer cancel()
+		for {
+			var q request
+			if dec.Decode(&q) != nil {
+				return // the bench has ended, or has let go of this worker
+			}
+			requests <- q
+		}
+	}()
 	begin := workers[s.Kind]
 	if begin == nil {
 		return fmt.Errorf("there is no worker %q", s.Kind)
@@ -117,11 +140,7 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := enc.Encode(reply{}); err != nil {
 		return err
 	}
-	for {
-		var q request
-		if err := dec.Decode(&q); err != nil {
-			return nil // the bench has ended, or has let go of this worker
-		}
+	for q := range requests {
 		var a reply
 		if q.Do == "memory" {
 			a = memory()
@@ -132,6 +151,7 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // memory is this process's, after what is garbage has gone back to the system.
@@ -240,10 +260,18 @@ func (h *helper) kill() {
 type crew struct {
 	ctx  context.Context
 	self string
+	dir  string // the bench's folder
 	all  []*helper
 }
 
 func (c *crew) hire(s setup) (*helper, error) {
+	if s.Kind == "conductor" {
+		dir, err := os.MkdirTemp(c.dir, s.Kind)
+		if err != nil {
+			return nil, err
+		}
+		s.Dir = dir
+	}
 	h, err := hire(c.ctx, c.self, s)
 	if err == nil {
 		c.all = append(c.all, h)

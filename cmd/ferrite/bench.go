@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +39,8 @@ that is too much worse is saved beside it, with "-worse" in its names, and one t
 // benchFlags are those of every bench.
 type benchFlags struct {
 	out, compare string
-	quick        bool // a short run: kept under other names, and compared with its like
+	quick        bool   // a short run: kept under other names, and compared with its like
+	disk         string // folder on the disk that is measured; "" = where temporary files go
 }
 
 func (f *benchFlags) add(c *cobra.Command) {
@@ -60,6 +63,15 @@ func (f *benchFlags) check(c *cobra.Command, what string, bmcs int) error {
 	if err := countsAreCounts(c.Flags()); err != nil {
 		return err
 	}
+	if f.out != "" {
+		err := os.MkdirAll(f.out, 0o755) //nolint:gosec // results are for everybody
+		if err == nil {
+			err = writable(f.out)
+		}
+		if err != nil {
+			return usageError{fmt.Errorf("--out is %q, and nothing can be kept there: %w", f.out, err)}
+		}
+	}
 	if !c.Flags().Changed("compare") {
 		return nil
 	}
@@ -71,6 +83,26 @@ func (f *benchFlags) check(c *cobra.Command, what string, bmcs int) error {
 		return usageError{fmt.Errorf("--compare is %q: %w", f.compare, err)}
 	}
 	return nil
+}
+
+// writable tries to write into a folder.
+func writable(dir string) error {
+	f, err := os.CreateTemp(dir, ".ferrite-bench")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// scratch makes a folder for the data of one run: on a disk, or where temporary files go. end removes it, and so does a second
+// Ctrl-C, which does not wait for anything.
+func scratch(disk string) (dir string, end func(), err error) {
+	if dir, err = os.MkdirTemp(disk, "ferrite-bench"); err != nil {
+		return "", nil, err
+	}
+	remove := func() { _ = os.RemoveAll(dir) }
+	atOnce.Store(&remove)
+	return dir, func() { remove(); atOnce.Store(nil) }, nil
 }
 
 // countsAreCounts refuses numbers and times that make no bench.
@@ -94,8 +126,11 @@ func atLeastOne(s string) bool {
 	return err == nil && n > 0
 }
 
+// place is where a bench finds the binary for its workers, and has its data.
+type place struct{ self, dir string }
+
 // run makes one report, shows how far it is, and does what the flags say.
-func (f *benchFlags) run(c *cobra.Command, what string, bmcs int, work func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error)) error {
+func (f *benchFlags) run(c *cobra.Command, what string, bmcs int, work func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error)) error {
 	if err := f.check(c, what, bmcs); err != nil {
 		return err
 	}
@@ -103,9 +138,17 @@ func (f *benchFlags) run(c *cobra.Command, what string, bmcs int, work func(ctx 
 	if err != nil {
 		return err
 	}
+	dir, clean, err := scratch(f.disk)
+	if err != nil {
+		return err
+	}
+	defer clean()
 	p, end := benchProgress(c.ErrOrStderr(), what)
-	r, err := work(c.Context(), self, p)
+	r, err := work(c.Context(), place{self, dir}, p)
 	end()
+	if c.Context().Err() != nil { // whatever came of it then
+		return fmt.Errorf("bench %s: interrupted; nothing of this run is kept", what)
+	}
 	if err != nil {
 		return fmt.Errorf("bench %s: %w", what, err)
 	}
@@ -196,11 +239,16 @@ crypto and batching, with the engine on the socket of systems that have no batch
 With --dead, conductors then sweep side by side at --interval, and the age of the living nodes' power state is looked at.
 Simulator, echo server and each contender are processes of their own.`,
 		Example: "  ferrite bench sync --bmcs 1000 --rounds 9\n  ferrite bench sync --bmcs 50000 --rounds 5 --against echo --dead 0.05,0.2 --out bench/results",
-		RunE: func(c *cobra.Command, _ []string) error {
+		PreRunE: func(c *cobra.Command, _ []string) error {
 			if err := oneOf("pacing", pacing, "off", "on"); err != nil {
 				return err
 			}
-			cfg.Paced = pacing == "on"
+			cfg.Paced, cfg.Against = pacing == "on", nil
+			for _, v := range cfg.Dead {
+				if !(v >= 0) || float64(cfg.BMCs)*(1-v) < 1 {
+					return usageError{fmt.Errorf("--dead is %v: wanted shares from 0 to less than 1, like 0.05,0.2, so that some of the BMCs live", cfg.Dead)}
+				}
+			}
 			for name := range strings.SplitSeq(against, ",") {
 				if name == "" {
 					continue
@@ -210,8 +258,11 @@ Simulator, echo server and each contender are processes of their own.`,
 				}
 				cfg.Against = append(cfg.Against, name)
 			}
-			return f.run(c, "sync", cfg.BMCs, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
-				cfg.Self, cfg.Progress = self, p
+			return f.check(c, "sync", cfg.BMCs)
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			return f.run(c, "sync", cfg.BMCs, func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Dir, cfg.Progress = at.self, at.dir, p
 				return bench.Sync(ctx, cfg)
 			})
 		},
@@ -241,10 +292,11 @@ node, of the whole conductor, of the engine alone, and of the raw echo. Needs ab
 together, and 5 KB for each BMC of the simulator; sizes that do not fit into the memory that is available are left out, and it
 says so.`,
 		Example: "  ferrite bench growth --sizes 1000,10000,100000 --out bench/results",
+		PreRunE: func(c *cobra.Command, _ []string) error { return f.check(c, "growth", bench.AnySize) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			slices.Sort(cfg.Sizes)
-			return f.run(c, "growth", bench.AnySize, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
-				cfg.Self, cfg.Progress = self, p
+			return f.run(c, "growth", bench.AnySize, func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Dir, cfg.Progress = at.self, at.dir, p
 				return bench.Growth(ctx, cfg)
 			})
 		},
@@ -264,9 +316,10 @@ func newBenchAPI() *cobra.Command {
 		Long: `Stores nodes in a conductor of its own and asks for one node, for lists of 1000 and for changes, from several clients at
 a time. Client and server share the machine.`,
 		Example: "  ferrite bench api --bmcs 1000 --clients 8",
+		PreRunE: func(c *cobra.Command, _ []string) error { return f.check(c, "api", cfg.Nodes) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c, "api", cfg.Nodes, func(ctx context.Context, _ string, p bench.Progress) (*bench.Report, error) {
-				cfg.Progress = p
+			return f.run(c, "api", cfg.Nodes, func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error) {
+				cfg.Dir, cfg.Progress = at.dir, p
 				return bench.API(ctx, cfg)
 			})
 		},
@@ -287,9 +340,17 @@ func newBenchCommit() *cobra.Command {
 		Long: `Writes nodes of 3 KB with one event each, from many writers, into logs of one, three and five voters that speak over loopback
 TCP, at the leader and at a follower; and calls another process as conductors call each other. --dir puts the logs on a disk.`,
 		Example: "  ferrite bench commit --rounds 3 --dir /var/tmp",
+		PreRunE: func(c *cobra.Command, _ []string) error {
+			if f.disk != "" {
+				if err := writable(f.disk); err != nil {
+					return usageError{fmt.Errorf("--dir is %q, and nothing can be written there: %w", f.disk, err)}
+				}
+			}
+			return f.check(c, "commit", 0)
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.run(c, "commit", 0, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
-				cfg.Self, cfg.Progress = self, p
+			return f.run(c, "commit", 0, func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error) {
+				cfg.Self, cfg.Dir, cfg.Progress = at.self, at.dir, p
 				return bench.Commit(ctx, cfg)
 			})
 		},
@@ -300,7 +361,7 @@ TCP, at the leader and at a follower; and calls another process as conductors ca
 	c.Flags().IntSliceVar(&cfg.Voters, "voters", []int{1, 3, 5}, "sizes of the logs")
 	c.Flags().DurationVar(&cfg.For, "for", 2*time.Second, "how long each turn lasts")
 	c.Flags().IntVar(&cfg.Calls, "calls", 4000, "calls to the other process in a turn")
-	c.Flags().StringVar(&cfg.Dir, "dir", "", "folder on the disk to measure (default the system's for temporary files)")
+	c.Flags().StringVar(&f.disk, "dir", "", "folder on the disk to measure (default the system's for temporary files)")
 	return c
 }
 
@@ -313,6 +374,7 @@ func newBenchTakeover() *cobra.Command {
 kills one with SIGKILL: a follower of the log, then its leader. Measures when the others have noticed, when each lost node takes
 a write, when all are in a sweep again and confirmed by their BMCs, and the longest time without an answer for a reader.`,
 		Example: "  ferrite bench takeover --bmcs 10000 --rounds 3 --out bench/results",
+		PreRunE: func(c *cobra.Command, _ []string) error { return f.checkTakeover(c, "takeover", cfg) },
 		RunE:    func(c *cobra.Command, _ []string) error { return f.takeover(c, "takeover", cfg) },
 	}
 	f.add(c)
@@ -328,12 +390,16 @@ func newBenchConsole() *cobra.Command {
 		Long: `Starts three conductors as "ferrite bench takeover" does, and consoles of the fake interface on some of their nodes, and kills
 a conductor: measures how fast consoles are started, and when all are restored. Fake consoles carry no bytes.`,
 		Example: "  ferrite bench console --bmcs 3000 --consoles 500 --out bench/results",
-		RunE: func(c *cobra.Command, _ []string) error {
-			if cfg.Consoles < 1 || cfg.Consoles > cfg.Nodes {
-				return fmt.Errorf("--consoles is %d: wanted 1 to --bmcs", cfg.Consoles)
+		PreRunE: func(c *cobra.Command, _ []string) error {
+			if err := f.checkTakeover(c, "console", cfg); err != nil {
+				return err
 			}
-			return f.takeover(c, "console", cfg)
+			if cfg.Consoles > cfg.Nodes {
+				return usageError{fmt.Errorf("--consoles is %d: wanted 1 to --bmcs, which is %d", cfg.Consoles, cfg.Nodes)}
+			}
+			return nil
 		},
+		RunE: func(c *cobra.Command, _ []string) error { return f.takeover(c, "console", cfg) },
 	}
 	f.add(c)
 	takeoverFlags(c, &cfg)
@@ -341,15 +407,31 @@ a conductor: measures how fast consoles are started, and when all are restored. 
 	return c
 }
 
+// leastTakeover is the smallest fleet of which each of three conductors has a share for certain.
+const leastTakeover = 100
+
+func (f *benchFlags) checkTakeover(c *cobra.Command, what string, cfg bench.TakeoverConfig) error {
+	if err := countsAreCounts(c.Flags()); err != nil {
+		return err
+	}
+	if cfg.Nodes < leastTakeover {
+		return usageError{fmt.Errorf("--bmcs is %d: wanted %d or more, so that each of three conductors has a share of the nodes", cfg.Nodes, leastTakeover)}
+	}
+	if err := oneOf("profile", cfg.Profile, "fast", "mid", "lan"); err != nil {
+		return err
+	}
+	return f.check(c, what, cfg.Nodes)
+}
+
 func (f *benchFlags) takeover(c *cobra.Command, what string, cfg bench.TakeoverConfig) error {
-	return f.run(c, what, cfg.Nodes, func(ctx context.Context, self string, p bench.Progress) (*bench.Report, error) {
-		cfg.Self, cfg.Progress = self, p
+	return f.run(c, what, cfg.Nodes, func(ctx context.Context, at place, p bench.Progress) (*bench.Report, error) {
+		cfg.Self, cfg.Dir, cfg.Progress = at.self, at.dir, p
 		return bench.Takeover(ctx, cfg)
 	})
 }
 
 func takeoverFlags(c *cobra.Command, cfg *bench.TakeoverConfig) {
-	c.Flags().IntVar(&cfg.Nodes, "bmcs", 3000, "how many nodes")
+	c.Flags().IntVar(&cfg.Nodes, "bmcs", 3000, "how many nodes, 100 or more")
 	c.Flags().IntVar(&cfg.Rounds, "rounds", 3, "how many rounds, of two kills each")
 	c.Flags().IntVar(&cfg.Sample, "sample", 200, "lost nodes that are written to")
 	c.Flags().DurationVar(&cfg.Interval, "interval", 10*time.Second, "sync_power_state_interval")
@@ -363,6 +445,7 @@ func newWorker() *cobra.Command {
 		Long:    "One contender of a bench, which tells it over standard input what to do. It ends with its input.",
 		Example: "  (started by the benches)",
 		RunE: func(c *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGPIPE) // when the bench is gone there is still a folder to remove
 			return bench.Work(c.Context(), c.InOrStdin(), c.OutOrStdout())
 		},
 	}

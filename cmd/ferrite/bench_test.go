@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func benched(t *testing.T, dir string, quick bool, r *bench.Report, flags ...str
 	c.SetOut(&b)
 	c.SetErr(&b)
 	c.SetContext(t.Context())
-	err = f.run(c, "sync", 10, func(context.Context, string, bench.Progress) (*bench.Report, error) {
+	err = f.run(c, "sync", 10, func(context.Context, place, bench.Progress) (*bench.Report, error) {
 		ran = true
 		return r, nil
 	})
@@ -137,6 +138,88 @@ func TestBenchWantsNumbersAboveZero(t *testing.T) {
 		var usage usageError
 		if flag := strings.Fields(args)[1]; !errors.As(err, &usage) || !strings.Contains(err.Error(), strings.TrimSuffix(flag, "=")+" is ") {
 			t.Errorf("bench %s: %v, wanted a refusal of %s", args, err, flag)
+		}
+	}
+}
+
+// Nothing is started, stored or measured before a wrong flag is told, with the exit code of wrong use.
+func TestBenchTellsWrongFlagsFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"sync --dead 1.5":                       "--dead is [1.5]",
+		"sync --dead 1":                         "--dead is [1]",
+		"sync --dead NaN":                       "--dead is [NaN]",
+		"sync --out " + file:                    "--out is",
+		"growth --out " + file:                  "--out is",
+		"api --out " + file + "/in":             "--out is",
+		"takeover --profile foo":                `--profile is "foo": wanted fast, mid, lan`,
+		"takeover --bmcs 5":                     "--bmcs is 5: wanted 100 or more",
+		"console --bmcs 1":                      "--bmcs is 1: wanted 100 or more",
+		"console --consoles 0":                  "--consoles is 0",
+		"console --bmcs 200 --consoles 201":     "--consoles is 201: wanted 1 to --bmcs",
+		"commit --dir " + file + "/in":          "--dir is",
+		"scale --cell 0":                        "--cell is 0",
+		"scale --nodes -5":                      "--nodes is -5",
+		"scale --wave -1":                       "--wave is -1",
+		"scale --wave 2":                        "--wave is 2",
+		"scale --writes -5":                     "--writes is -5",
+		"scale --writes NaN":                    "--writes is NaN",
+		"scale --memory 0":                      "--memory is 0",
+		"all --rounds 0":                        "--rounds is 0",
+		"all --bmcs -1":                         "--bmcs is -1",
+		"all --against nobody":                  `--against is "nobody"`,
+		"all --quick --bmcs 200 --out " + file:  "--out is",
+		"all --quick --bmcs 200 --compare none": "--compare is",
+	} {
+		c := newBench()
+		c.SetArgs(strings.Fields(args))
+		var b bytes.Buffer
+		c.SetOut(&b)
+		c.SetErr(&b)
+		c.SilenceUsage, c.SilenceErrors = true, true
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // whatever begins ends at once
+		err := c.ExecuteContext(ctx)
+		var usage usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), want) || b.Len() > 0 {
+			t.Errorf("bench %s: %v, wanted %s; it said %q", args, err, want, &b)
+		}
+	}
+}
+
+func TestBenchAllTakesOtherSizes(t *testing.T) {
+	for _, x := range []struct {
+		other otherwise
+		want  []string
+	}{
+		{otherwise{isBMCs: true, bmcs: 2000, isRounds: true, rounds: 3, isAgainst: true, against: "echo"}, []string{
+			"sync --bmcs 2000 --rounds 3 --against echo --dead 0.05,0.2", "growth --rounds 3 --sizes 20,200,2000", "api --bmcs 2000 --rounds 3", "commit --rounds 3",
+			"takeover --bmcs 2000 --rounds 3", "console --bmcs 2000 --consoles 500 --rounds 3",
+		}},
+		{otherwise{isBMCs: true, bmcs: 5}, []string{
+			"sync --bmcs 5 --rounds 9 --against echo,portable,ipmipower,ipmitool --dead 0.05,0.2", "growth --rounds 7 --sizes 1,5", "api --bmcs 5", "commit",
+			"takeover --bmcs 100", "console --bmcs 100 --consoles 100",
+		}},
+	} {
+		var got []string
+		for _, args := range benchRows(false, x.other) {
+			got = append(got, strings.Join(args, " "))
+			if err := looksWrong(args); err != nil {
+				t.Error(err)
+			}
+		}
+		if !slices.Equal(got, x.want) {
+			t.Errorf("%+v: %q, wanted %q", x.other, got, x.want)
+		}
+	}
+	for _, quick := range []bool{false, true} {
+		for i, args := range benchRows(quick, otherwise{}) {
+			if row := [][]string{allBenches, quickBenches}[map[bool]int{false: 0, true: 1}[quick]][i]; strings.Join(args, " ") != row {
+				t.Errorf("without flags: %v, wanted %s", args, row)
+			}
 		}
 	}
 }
