@@ -4,7 +4,6 @@
 package actors
 
 import (
-	"errors"
 	"net/netip"
 	"reflect"
 	"sync"
@@ -44,6 +43,8 @@ type entry struct {
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
 	eager    atomic.Uint32             // quick readings left after a change
+	rests    atomic.Bool               // the last reading was not asked: its BMC is left alone, so that the next one comes in its turn
+	refused  atomic.Int64              // unix nanoseconds of the last refused login, as recorded; 0 = none
 	seen     atomic.Int64              // unix nanoseconds of the last answer that matched: power confirmed at
 	asked    node.Rev                  // revision when the reading began; owned by whoever set busy
 	began    time.Time                 // when the reading began; likewise
@@ -86,7 +87,7 @@ func code(p node.PowerState) uint64 {
 // expect takes over a committed record.
 func (e *entry) expect(n *node.Node) {
 	v := code(n.PowerState)
-	if n.SyncFails == 0 && (n.LastError == "" || !e.s.f.live.Load().Policy.History) {
+	if n.SyncFails == 0 && n.Refused == nil && (n.LastError == "" || !e.s.f.live.Load().Policy.History) {
 		v |= cleanBit
 	}
 	mode := modeSkip
@@ -99,6 +100,11 @@ func (e *entry) expect(n *node.Node) {
 			e.missed.Store(0)
 		}
 	}
+	at := int64(0)
+	if n.Refused != nil {
+		at = n.Refused.At.UnixNano()
+	}
+	e.refused.Store(at)
 	e.record.Store(v)
 	e.rev.Store(uint64(n.Rev))
 	e.mode.Store(mode)
@@ -187,6 +193,15 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	e.times.Load().observe(opStatus, err, at.Sub(began))
 	if err != nil {
 		stats.failures.Add(1)
+		refused := e.news(err)
+		if unasked(err) {
+			if mode == modeSync && e.rests.CompareAndSwap(false, true) {
+				e.s.soon(e)
+			}
+			e.refusal(mode, asked, refused)
+			return
+		}
+		e.rests.Store(false)
 		e.missed.Add(1)
 		e.eager.Store(0)
 		if mode != modeRecover { // its pause began with this reading
@@ -195,14 +210,20 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		if mode == modeSkip { // given back meanwhile, as all are in the end: that says nothing about the network
 			return
 		}
-		if net := e.subnet.Load(); net != nil && net.answered(e, refusal(err)) {
+		if net := e.subnet.Load(); net != nil && net.answered(e, denied(err)) {
 			stats.frozen.Add(1)
+			e.refusal(mode, asked, refused)
 			return
 		}
 		if mode == modeSync && !between {
-			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true}, sample: true})
+			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true, Refused: refused}, sample: true})
+			return
 		}
+		e.refusal(mode, asked, refused)
 		return
+	}
+	if e.rests.Load() {
+		e.rests.Store(false)
 	}
 	if mode == modeSync && uint64(asked) == e.rev.Load() && e.record.Load() == code(hw)|cleanBit {
 		stats.matches.Add(1)
@@ -237,12 +258,6 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 			e.send(&outcome{msg: node.RecoverySample{Rev: asked, State: hw}, sample: true})
 		}
 	}
-}
-
-// refusal reports whether a BMC has refused the login: an answer, which the network has brought.
-func refusal(err error) bool {
-	var b *bmc.Error
-	return errors.As(err, &b) && b.Auth
 }
 
 // landed counts an answer and wakes a Round that has waited for this one.

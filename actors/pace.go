@@ -37,7 +37,7 @@ func (s *Sweep) special(e *entry) (ticks uint64, extra bool) {
 		}
 		most := max(uint64(backOffMax/s.tick), roundTicks) //nolint:gosec // positive
 		return s.shaken(min(roundTicks<<min(missed-steadyMisses, 10), most)), false
-	case missed > quickReadings:
+	case missed > quickReadings || e.rests.Load():
 		return 0, false
 	case missed > 0:
 		return s.shaken(roundTicks >> (quickReadings + 1 - missed)), missed < quickReadings

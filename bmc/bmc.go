@@ -83,7 +83,8 @@ type Sink interface {
 
 // Poller is the sweep's way to read power: no goroutine and no allocation per poll.
 type Poller interface {
-	// Prepare makes (or finds, for nodes behind one BMC) the handle for a node. Call it again after driver_info changed.
+	// Prepare makes (or finds, for nodes behind one BMC) the handle for a node. Call it again after driver_info changed. What the
+	// node's record says of a refused login (node.Refused) counts where this process has no knowledge of its own.
 	Prepare(n *node.Node) (Handle, error)
 }
 
@@ -136,6 +137,9 @@ type Console interface {
 	ConsoleInfo(n *node.Node) map[string]any
 }
 
+// ErrNoSlot says that a BMC's session table is full, so that it cannot be logged in to.
+var ErrNoSlot = errors.New("the BMC has no free session slot")
+
 // ErrPermit says that the right to command the BMC was lost before the packet left (S10).
 var ErrPermit = errors.New("the permit to command this BMC has ended or was lost to another owner")
 
@@ -145,11 +149,17 @@ type Error struct {
 	Address string // host:port
 	Unknown bool   // the command may have been executed
 	Auth    bool   // the BMC refused user, password or privilege
+	Unasked bool   // nothing was sent: the BMC is left alone for a while, because of what Err says of an earlier time
 	Err     error
+
+	Refused *node.Refusal // how the BMC has refused this login; nil = it has not, as far as is known
 }
 
 // Error reads like Ironic's text, with the cause behind it.
 func (e *Error) Error() string {
+	if e.Unasked {
+		return fmt.Sprintf("IPMI call failed: %s. BMC %s was not asked again: %v", e.Command, e.Address, e.Err)
+	}
 	return fmt.Sprintf("IPMI call failed: %s. BMC %s: %v", e.Command, e.Address, e.Err)
 }
 

@@ -28,7 +28,7 @@ func (s *step) create(m CreateNode) (Decision, error) {
 		n.ResourceClass = s.env.Policy.ResourceClass
 	}
 	n.PowerState, n.TargetPowerState, n.TargetProvisionState, n.LastError = "", "", "", ""
-	n.Intent, n.Owner, n.SyncFails, n.Outer, n.Rev, n.Created = nil, Owner{}, 0, 0, 0, 0
+	n.Intent, n.Owner, n.SyncFails, n.Refused, n.Outer, n.Rev, n.Created = nil, Owner{}, 0, nil, 0, 0, 0
 	s.notice(Notice{Action: "create", Status: Start, API: true, Node: s.snap()})
 	n.CreatedAt = s.env.Now
 	s.notice(Notice{Action: "create", Status: End, API: true})

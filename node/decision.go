@@ -76,6 +76,8 @@ type SyncSample struct {
 	State  PowerState // what the BMC said; with Failed it is ""
 	Err    string     // with Failed: why
 	Failed bool
+
+	Refused *Refusal // with Failed: how the BMC refused the login, if it did
 }
 
 // MsgName names the message.

@@ -73,12 +73,13 @@ type Node struct {
 	InspectionFinishedAt time.Time
 
 	// What makes the node safe; never shown as such.
-	Owner       Owner   // S1: who may write; Epoch counts owners and only grows
-	Intent      *Intent // S8: the operation under way; nil = none, and then there is no reservation
-	SyncFails   int     // P2: consecutive power-sync failures or mismatches
-	Outer       uint64  // P7: counts changes that a client can see: the ETag
-	Fenced      uint64  // S11: epoch of the claim over another owner's operation whose permits may still be good; 0 = none may
-	Quarantined string  // S13: why Step must not run on this node any more; "" = healthy
+	Owner       Owner    // S1: who may write; Epoch counts owners and only grows
+	Intent      *Intent  // S8: the operation under way; nil = none, and then there is no reservation
+	SyncFails   int      // P2: consecutive power-sync failures or mismatches
+	Refused     *Refusal // the BMC's refusal of the login that driver_info gives; nil = none since a login was accepted or changed
+	Outer       uint64   // P7: counts changes that a client can see: the ETag
+	Fenced      uint64   // S11: epoch of the claim over another owner's operation whose permits may still be good; 0 = none may
+	Quarantined string   // S13: why Step must not run on this node any more; "" = healthy
 
 	// Rev is the log position that last wrote this record; filled by the store on reading, 0 = not stored yet.
 	Rev Rev

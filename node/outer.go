@@ -17,7 +17,7 @@ func outerChanged(a, b *Node) bool {
 func outer(n *Node) Node {
 	o := *n
 	o.Owner, o.Intent, o.SyncFails, o.Outer, o.UpdatedAt, o.Rev, o.Created = Owner{}, nil, 0, 0, time.Time{}, 0, 0
-	o.ConsoleWanted, o.Quarantined, o.Fenced = false, "", 0
+	o.ConsoleWanted, o.Quarantined, o.Fenced, o.Refused = false, "", 0, nil
 	for _, m := range []*map[string]any{
 		&o.DriverInfo, &o.Properties, &o.InstanceInfo, &o.Extra, &o.NetworkData, &o.DriverInternalInfo,
 		&o.CleanStep, &o.DeployStep, &o.ServiceStep, &o.RaidConfig, &o.TargetRaidConfig,

@@ -34,6 +34,9 @@ func (s *step) syncSample(m SyncSample) (Decision, error) {
 	if m.Rev != s.old.Rev || SyncSkipped(n) != "" { // P3: compared under an older record
 		return Decision{}, nil
 	}
+	if s.keepRefusal(m.Refused); !m.Failed { // it answers within a session
+		n.Refused = nil
+	}
 	if n.PowerState == PowerUnknown && s.env.Facts.PowerInvalid != "" { // row 1
 		return s.counter(0)
 	}
@@ -78,7 +81,7 @@ func (s *step) syncSample(m SyncSample) (Decision, error) {
 // counter writes the failure counter, if that or anything else changed (P2).
 func (s *step) counter(fails int) (Decision, error) {
 	s.n.SyncFails = fails
-	if fails == s.old.SyncFails && s.n.LastError == s.old.LastError {
+	if fails == s.old.SyncFails && s.n.LastError == s.old.LastError && s.n.Refused == s.old.Refused {
 		return Decision{}, nil
 	}
 	return s.commit()
@@ -124,7 +127,7 @@ func (s *step) recovery(m RecoverySample) (Decision, error) {
 	if m.Rev != s.old.Rev || !Recovering(s.n) || m.State == PowerError || s.env.Facts.PowerInvalid != "" {
 		return Decision{}, nil
 	}
-	s.n.Maintenance, s.n.MaintenanceReason, s.n.Fault = false, "", ""
+	s.n.Maintenance, s.n.MaintenanceReason, s.n.Fault, s.n.Refused = false, "", "", nil
 	if s.n.PowerState == m.State {
 		return s.commit()
 	}

@@ -161,7 +161,7 @@ func under(i *Intent) string {
 }
 
 // invisible are the fields that no client sees (P7).
-var invisible = []string{"Owner", "Intent", "SyncFails", "Outer", "UpdatedAt", "Rev", "Created", "ConsoleWanted", "Quarantined", "Fenced"}
+var invisible = []string{"Owner", "Intent", "SyncFails", "Outer", "UpdatedAt", "Rev", "Created", "ConsoleWanted", "Quarantined", "Fenced", "Refused"}
 
 // checkOuter: Outer and updated_at move exactly when a client sees a difference (P7).
 func (l *life) checkOuter(t *rapid.T, m Msg, n *Node) {

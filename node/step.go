@@ -64,6 +64,8 @@ func Step(env Env, n *Node, m Msg) (Decision, error) {
 		return s.done(m)
 	case SyncSample:
 		return s.syncSample(m)
+	case LoginRefused:
+		return s.loginRefused(m)
 	case RecoverySample:
 		return s.recovery(m)
 	case Activated:

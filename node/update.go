@@ -174,6 +174,9 @@ func keep(in map[string]string, changed []string) map[string]string {
 // sideEffects are what a PATCH brings along (spec api-rules.md section 5 row 7).
 func (s *step) sideEffects(m UpdateNode) {
 	n := s.n
+	if !sameLogin(s.old, n) {
+		n.Refused = nil
+	}
 	if slices.Contains(m.Changed, "maintenance") && !n.Maintenance {
 		n.MaintenanceReason, n.Fault = "", ""
 	}

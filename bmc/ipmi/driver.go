@@ -94,7 +94,7 @@ func (d driver) send(ctx context.Context, n *node.Node, name string, c *call, r 
 	if err != nil {
 		return nil, err
 	}
-	c.step = step{r.NetFn, r.Cmd, r.Data}
+	c.step, c.known = step{r.NetFn, r.Cmd, r.Data}, n.Refused
 	return d.e.do(ctx, name, k, c)
 }
 

@@ -166,7 +166,7 @@ func (e *Engine) shard(a netip.AddrPort) (*shard, error) {
 // do runs a call and waits for its outcome. name is the command as Ironic words it.
 func (e *Engine) do(ctx context.Context, name string, k recordKey, c *call) ([]byte, error) {
 	wrap := func(o outcome) error {
-		return &bmc.Error{Command: name, Address: k.addr.String(), Unknown: o.unknown, Auth: o.auth, Err: o.err}
+		return &bmc.Error{Command: name, Address: k.addr.String(), Unknown: o.unknown, Auth: o.auth, Unasked: o.unasked, Err: o.err}
 	}
 	limit, cancel := context.WithTimeoutCause(ctx, e.cfg.CommandRetryTimeout, fmt.Errorf("no success within %s (command_retry_timeout)", e.cfg.CommandRetryTimeout))
 	defer cancel()

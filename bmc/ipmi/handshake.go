@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"ferrite/bmc"
 )
 
 // phase is where a handshake stands: which answer is awaited.
@@ -40,7 +42,7 @@ type handshake struct {
 var (
 	errIgnore   = errors.New("not the awaited message")                                 // drop it, go on waiting
 	errSuite    = errors.New("cipher suite refused")                                    // try the next suite
-	errNoSlot   = errors.New("the BMC has no free session slot")                        // back off
+	errNoSlot   = bmc.ErrNoSlot                                                         // back off
 	errRestart  = errors.New("the BMC forgot the handshake")                            // begin again
 	errLogin    = errors.New("the BMC refused the login")                               // stop
 	errPassword = fmt.Errorf("%w: ipmi_password is wrong (RAKP 2 check)", errLogin)     //

@@ -30,7 +30,7 @@ func (sh *shard) settle(r *record) {
 		sh.linger(r)
 		return
 	}
-	left := time.Duration(max(r.heldTill, r.restTill) - sh.now)
+	left := time.Duration(r.remembered() - sh.now)
 	if !r.has(flagReleased) && r.sess != nil {
 		left = max(left, sh.cfg.SessionIdle-time.Duration(sh.now-r.lastUse))
 	}

@@ -31,7 +31,7 @@ func (p poller) Prepare(n *node.Node) (bmc.Handle, error) {
 		return nil, &node.Error{Op: "driver_info", Node: n.UUID, Kind: node.Unsupported, Text: t.why.Error()}
 	}
 	if t.addr.IsValid() {
-		return p.e.hold(recordKey{t.addr, t.who})
+		return p.e.hold(recordKey{t.addr, t.who}, t.known)
 	}
 	return &named{e: p.e, t: t}, nil
 }
@@ -43,15 +43,20 @@ type handle struct {
 	closed bool // guarded by sh.mu
 }
 
-func (e *Engine) hold(k recordKey) (bmc.Handle, error) {
+func (e *Engine) hold(k recordKey, known *node.Refusal) (bmc.Handle, error) {
 	sh, err := e.shard(k.addr)
 	if err != nil {
 		return nil, &bmc.Error{Command: powerStatus, Address: k.addr.String(), Err: err}
 	}
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	r := sh.recordLocked(k)
 	r.users++
+	if known == nil {
+		sh.mu.Unlock()
+	} else {
+		sh.inbox = append(sh.inbox, request{rec: r, known: known})
+		sh.rouseLocked()
+	}
 	return &handle{sh: sh, rec: r}, nil
 }
 
@@ -65,7 +70,7 @@ func (h *handle) Poll(s bmc.Sink) {
 			err = errReleased
 		}
 		sh.mu.Unlock()
-		s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.rec.addr.String(), Err: err})
+		s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.rec.addr.String(), Unasked: true, Err: err})
 		return
 	}
 	sh.inbox = append(sh.inbox, request{rec: h.rec, sink: s})
@@ -129,7 +134,7 @@ func (h *named) moved(a netip.Addr, err error) (bmc.Handle, error) {
 		h.at = nil
 	}
 	if h.at == nil {
-		if h.at, err = h.e.hold(k); err != nil {
+		if h.at, err = h.e.hold(k, h.t.known); err != nil {
 			return nil, err
 		}
 		h.key = k

@@ -10,6 +10,7 @@ import (
 	"unique"
 
 	"ferrite/bmc"
+	"ferrite/node"
 )
 
 // recordKey is one BMC as one login sees it: nodes with equal keys share session and turn.
@@ -66,9 +67,9 @@ type record struct {
 	lastUse  int64 // when the BMC last proved that the session lives (shard time)
 	heldTill int64 // no login before: cause says why
 	cause    error
-	refused  uint8 // logins in a row that the BMC refused
 	restTill int64 // no reading logs in before: refusal says why
 	refusal  error
+	refusals
 
 	due                  int64 // tick of the timer, 0 = not armed
 	timerNext, timerPrev *record
@@ -115,7 +116,8 @@ const (
 type call struct {
 	next     *call
 	step     step
-	priv     byte // privilege level that it needs
+	known    *node.Refusal // what the node's record says of the login
+	priv     byte          // privilege level that it needs
 	mutating bool
 	once     bool // never retransmitted (S12)
 	slow     bool // gives way to polls: one of many commands that nobody waits for (sensors, event log)
@@ -135,6 +137,7 @@ type outcome struct {
 	err     error
 	auth    bool
 	unknown bool
+	unasked bool // nothing was sent
 }
 
 func (c *call) end(o outcome) {

@@ -15,6 +15,7 @@ type request struct {
 	rec     *record
 	sink    bmc.Sink
 	call    *call
+	known   *node.Refusal // what a node's record says of the login
 	release bool
 }
 
@@ -31,11 +32,12 @@ func (sh *shard) request(q *request) {
 		}
 		sh.want(r, false)
 	case q.call != nil:
+		sh.remember(r, q.call.known)
 		if q.call.insist && r.stage != quarantined && errors.Is(r.cause, errLogin) {
 			r.heldTill, r.cause = 0, nil
 		}
 		if err := sh.refusal(r); err != nil {
-			q.call.end(outcome{err: err, auth: denied(err)})
+			q.call.end(outcome{err: err, auth: denied(err), unasked: true})
 			return
 		}
 		switch {
@@ -50,13 +52,15 @@ func (sh *shard) request(q *request) {
 			sh.hurry(r)
 		}
 		sh.want(r, !q.call.slow)
+	case q.sink == nil:
+		sh.remember(r, q.known)
 	default:
 		err := sh.refusal(r)
 		if err == nil && r.restTill > sh.now {
 			err = r.refusal
 		}
 		if err != nil {
-			sh.answer(q.sink, node.PowerUnknown, sh.failure(r, err))
+			sh.answer(q.sink, node.PowerUnknown, sh.unasked(r, err))
 			return
 		}
 		w := sh.spare
@@ -106,8 +110,15 @@ func (sh *shard) answerAll(list **waiter, state node.PowerState, err error) {
 }
 
 // failure is the error of a reading.
-func (sh *shard) failure(r *record, err error) error {
-	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: denied(err), Err: err}
+func (sh *shard) failure(r *record, err error) *bmc.Error {
+	return &bmc.Error{Command: powerStatus, Address: r.addr.String(), Auth: denied(err), Err: err, Refused: r.last}
+}
+
+// unasked is the error of a reading for which nothing is sent.
+func (sh *shard) unasked(r *record, err error) *bmc.Error {
+	e := sh.failure(r, err)
+	e.Unasked = true
+	return e
 }
 
 // denied reports whether an error is the BMC's refusal of user, password or privilege.

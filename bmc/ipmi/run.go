@@ -69,6 +69,11 @@ func (sh *shard) begin(r *record) {
 		sh.hold(r)
 		return
 	}
+	if r.polls != nil {
+		if err := sh.overspent(r); err != nil {
+			sh.restPolls(r, err)
+		}
+	}
 	if r.wanted() && r.kinBusy() {
 		sh.wheel.set(r, sh.now, kinPause)
 		return
@@ -238,6 +243,13 @@ func (sh *shard) failPolls(r *record, err error) {
 	sh.answerAll(&r.polls, node.PowerUnknown, e)
 }
 
+// restPolls answers those who wait for a reading that nothing is sent for.
+func (sh *shard) restPolls(r *record, err error) {
+	if r.polls != nil {
+		sh.answerAll(&r.polls, node.PowerUnknown, sh.unasked(r, err))
+	}
+}
+
 // failAll answers everybody who waits for this BMC with an error.
 func (sh *shard) failAll(r *record, err error) {
 	sh.failPolls(r, err)
@@ -253,10 +265,9 @@ func (sh *shard) failAll(r *record, err error) {
 // hold serves a record whose BMC must be left alone for a while: who polls is told at once; calls wait for their turn
 // unless the login was refused.
 func (sh *shard) hold(r *record) {
+	sh.restPolls(r, r.cause)
 	if denied(r.cause) {
 		sh.failAll(r, r.cause)
-	} else {
-		sh.failPolls(r, r.cause)
 	}
 	if r.mut != nil || r.reads != nil || r.slow != nil {
 		cause := r.cause

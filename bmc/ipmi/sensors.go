@@ -78,7 +78,7 @@ func (d driver) asking(ctx context.Context, n *node.Node, name string) (asker, r
 		return nil, recordKey{}, err
 	}
 	return func(q Raw) ([]byte, error) {
-		return d.e.do(ctx, name, k, &call{slow: true, insist: bmc.Insists(ctx), step: step{q.NetFn, q.Cmd, q.Data}})
+		return d.e.do(ctx, name, k, &call{slow: true, known: n.Refused, insist: bmc.Insists(ctx), step: step{q.NetFn, q.Cmd, q.Data}})
 	}, k, nil
 }
 

@@ -125,7 +125,7 @@ func (sh *shard) opened(r *record, s *session) {
 	if r.cur != nil {
 		r.cur.held.Store(nil)
 	}
-	r.refused, r.restTill, r.refusal = 0, 0, nil
+	r.refusals, r.restTill, r.refusal = refusals{letIn: sh.now}, 0, nil
 	if sh.leaving {
 		r.flags |= flagClosing
 		sh.inflight--
@@ -160,11 +160,7 @@ func (sh *shard) shakeFailed(r *record, err error) {
 			sh.log.Warn("BMC refuses the login; it is left alone for a while", "bmc", r.addr.String(), "user", r.who.Value().user, "for", sh.cfg.AuthBackOff, "cause", err)
 		}
 		r.flags |= flagLogged
-		r.heldTill, r.cause = sh.now+int64(sh.cfg.AuthBackOff), err
-		if r.refused++; r.refused > 1 {
-			r.refused = 2 // enough
-			r.restTill, r.refusal = sh.now+int64(sh.cfg.AuthRest), err
-		}
+		sh.refusedNow(r, err)
 		sh.failAll(r, err)
 		sh.fail(r, err)
 		return

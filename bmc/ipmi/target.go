@@ -41,6 +41,8 @@ type target struct {
 	port uint16
 	addr netip.AddrPort // when host is an IP address
 	who  unique.Handle[login]
+	// known is what the node's record says of refusals of the login, nil = nothing.
+	known *node.Refusal
 	// why is a reason for which this BMC cannot be commanded although driver_info is valid, nil = it can be.
 	why error
 }
@@ -146,7 +148,7 @@ func port(n *node.Node, key string) (uint16, error) {
 // parseInfo reads driver_info by the rules of spec ipmi-driver.md section 1, in their order; the first that fails wins.
 func parseInfo(n *node.Node) (target, error) {
 	info := n.DriverInfo
-	t := target{port: 623}
+	t := target{port: 623, known: n.Refused}
 	var who login
 	var err error
 	if t.host, err = addressed(n); err != nil {
