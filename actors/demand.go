@@ -9,7 +9,7 @@ import "time"
 type Demand struct {
 	Interval time.Duration
 	Nodes    int            // in power sync, whose power a BMC tells
-	Subnets  map[string]int // of them, by the /24 or /64 of their BMC; one that is known by its name is in none
+	Subnets  map[string]int // of them, by the /24 or /64 of their BMC, of a name by what it was last
 }
 
 // Demand counts them now; without power sync there is none.
@@ -31,7 +31,7 @@ func (s *Sweep) Demand() Demand {
 		u.mu.Lock()
 		n := u.synced
 		u.mu.Unlock()
-		if n > 0 {
+		if n > 0 && name != namesNet {
 			d.Subnets[name] = n
 		}
 	}

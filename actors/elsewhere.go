@@ -81,7 +81,7 @@ func (s *Sweep) countOthers() map[string]part {
 		if node.SyncSkipped(n) != "" || s.f.cfg.Wanted(n) {
 			return true
 		}
-		name, _ := subnetOf(n)
+		name := networkOf(n) // what their names resolve to is known to them alone
 		x := by[name]
 		x.nodes++
 		if n.SyncFails > 0 {

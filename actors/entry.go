@@ -34,7 +34,6 @@ type entry struct {
 	record   atomic.Uint64 // power code | clean bit, see pack
 	rev      atomic.Uint64 // revision of the record
 	mode     atomic.Uint32
-	failing  atomic.Bool // counted in its subnet as failing; written under subnet.mu
 	recorded atomic.Bool // the driver's power is the recorded one (fake)
 	busy     atomic.Bool // a reading is under way
 	hurried  atomic.Bool // its next reading is to be thought over
@@ -42,6 +41,7 @@ type entry struct {
 	hinted   atomic.Bool // its BMC has said that something happened, and no reading has begun since
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
+	fails    atomic.Uint32             // failures that the record counts
 	eager    atomic.Uint32             // quick readings left after a change
 	rests    atomic.Bool               // the last reading was not asked: its BMC is left alone, so that the next one comes in its turn
 	refused  atomic.Int64              // unix nanoseconds of the last refused login, as recorded; 0 = none
@@ -56,13 +56,14 @@ type entry struct {
 	vendor string         // likewise: it says which quirks the BMC has
 	closed bool
 
-	subnet atomic.Pointer[subnet] // where its BMC is, nil = not known
-	synced bool                   // counted there as in power sync; guarded by subnet.mu
+	stake                         // in the subnet where its BMC is
+	named  atomic.Pointer[naming] // nil = its BMC is given by address
+	polled bmc.Handle             // what the reading under way was asked of; owned by whoever set busy
 
 	late *outcome // finding that stands in line, nil = none; guarded by turns.mu
 
-	at         netip.Addr // of its BMC, when Hint wants to know; guarded by Sweep.mu like all below
-	hintFrom   uint64     // tick from which on a hint may bring the next reading
+	at         netip.Addr // of its BMC, when Hint wants to know; guarded by behind.mu
+	hintFrom   uint64     // tick from which on a hint may bring the next reading; guarded by Sweep.mu like all below
 	extra      bool       // the reading at due comes between two turns
 	base, due  uint64     // ticks: its phase in the coming round, and that with jitter; guarded by Sweep.mu, like the links
 	next, prev *entry
@@ -106,6 +107,7 @@ func (e *entry) expect(n *node.Node) {
 	}
 	e.refused.Store(at)
 	e.record.Store(v)
+	e.fails.Store(uint32(n.SyncFails)) //nolint:gosec // a few
 	e.rev.Store(uint64(n.Rev))
 	e.mode.Store(mode)
 }
@@ -166,7 +168,7 @@ func (e *entry) poll(extra bool) bool {
 	e.mu.Lock()
 	h := e.handle
 	e.mu.Unlock()
-	e.began = time.Now()
+	e.began, e.polled = time.Now(), h
 	e.s.flying.Add(1)
 	e.s.f.stats.polls.Add(1)
 	if h == nil {
@@ -184,6 +186,7 @@ func state(record uint64) node.PowerState {
 // PowerPolled judges one answer, in the driver's goroutine (P1, P3).
 func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	asked, began, between, mode := e.asked, e.began, e.between, e.mode.Load()
+	where, named := e.address()
 	e.busy.Store(false)
 	if e.hinted.Load() { // meanwhile: this reading may have been too early for it
 		e.s.soon(e)
@@ -210,12 +213,17 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		if mode == modeSkip { // given back meanwhile, as all are in the end: that says nothing about the network
 			return
 		}
-		if net := e.subnet.Load(); net != nil && net.answered(e, denied(err)) {
+		if e.unheard(where, named, err) {
 			stats.frozen.Add(1)
 			e.refusal(mode, asked, refused)
 			return
 		}
 		if mode == modeSync && !between {
+			if e.last() && e.early(where, named) {
+				stats.frozen.Add(1)
+				e.refusal(mode, asked, refused)
+				return
+			}
 			e.send(&outcome{msg: node.SyncSample{Rev: asked, Err: err.Error(), Failed: true, Refused: refused}, sample: true})
 			return
 		}
@@ -224,6 +232,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	}
 	if e.rests.Load() {
 		e.rests.Store(false)
+	}
+	if named && mode != modeSkip {
+		e.s.resolved(e, where)
 	}
 	if mode == modeSync && uint64(asked) == e.rev.Load() && e.record.Load() == code(hw)|cleanBit {
 		stats.matches.Add(1)
@@ -235,12 +246,12 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 			e.missed.Store(0)
 			e.s.soon(e) // its turn may be far away
 		}
-		if e.failing.Load() {
-			e.subnet.Load().answered(e, true)
+		if net := e.subnet.Load(); net != nil && e.failing.Load() {
+			net.answered(&e.stake, true)
 		}
 		return
 	}
-	if net := e.subnet.Load(); net != nil && net.answered(e, true) { // nothing is switched or believed in this trouble
+	if net := e.subnet.Load(); net != nil && net.answered(&e.stake, true) { // nothing is switched or believed in this trouble
 		stats.frozen.Add(1)
 		return
 	}
@@ -259,6 +270,9 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 		}
 	}
 }
+
+// last reports whether the next failure sends the node to maintenance.
+func (e *entry) last() bool { return int(e.fails.Load()) >= e.s.f.live.Load().Policy.MaxRetries }
 
 // landed counts an answer and wakes a Round that has waited for this one.
 func (e *entry) landed() {

@@ -312,6 +312,9 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 		if q.Hint {
 			f.Sweep().hintNode(uuid)
 		}
+		for _, at := range q.BMCs {
+			f.Sweep().Hint(at)
+		}
 		told := node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}
 		for _, other := range q.Nodes {
 			if at := f.Sweep().ConfirmedAt(other); !at.IsZero() {

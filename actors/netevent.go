@@ -182,7 +182,7 @@ func (f *Fleet) netEventTx(subnet string, before openEvent, next *netEvent, told
 		row := netEventWords[what]
 		body, err := json.Marshal(map[string]any{
 			"event_type": "ferrite.bmc_subnet." + what, "timestamp": f.cfg.Clock().UTC().Format(time.RFC3339Nano), "publisher_id": "ferrite-conductor." + f.cfg.Self.Name,
-			"payload": map[string]any{"subnet": subnet, "nodes": nodes, "failing": failing, "since": since.Since.Format(time.RFC3339Nano), "text": row.text},
+			"payload": map[string]any{"subnet": subnet, "nodes": nodes, "failing": failing, "since": since.Since.Format(time.RFC3339Nano), "text": netEventText(subnet, what)},
 		})
 		if err != nil {
 			return tx, err
@@ -197,6 +197,17 @@ var netEventWords = map[string]struct{ priority, text string }{
 	"down": {"error", "power states are frozen: this is the network, not the machines"},
 	"late": {"error", "BMCs that still fail are treated one by one from now on"},
 	"up":   {"info", "power states are followed again"},
+}
+
+// netEventText is what is said of a step of this network.
+func netEventText(subnet, what string) string {
+	if subnet == namesNet && what == "down" {
+		return "power states of the nodes are frozen whose BMC's host name cannot be resolved: this is DNS, not the machines"
+	}
+	if subnet == namesNet && what == "late" {
+		return "nodes whose BMC's host name still cannot be resolved are treated one by one from now on"
+	}
+	return netEventWords[what].text
 }
 
 // figures are how many nodes of a subnet are in power sync, of all conductors, and how many of them fail: of the others' as far

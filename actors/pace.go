@@ -32,7 +32,7 @@ func (s *Sweep) special(e *entry) (ticks uint64, extra bool) {
 	case mode != modeSync:
 		return 0, false
 	case missed > steadyMisses:
-		if net := e.subnet.Load(); net != nil && net.down.Load() {
+		if net := e.subnet.Load(); net != nil && net.down.Load() || e.named.Load().down() {
 			return 0, false // one event: its end must be seen soon, and a probe is two packets
 		}
 		most := max(uint64(backOffMax/s.tick), roundTicks) //nolint:gosec // positive
@@ -170,11 +170,9 @@ func (s *Sweep) ConfirmedAt(uuid string) time.Time {
 // since the last reading that a hint brought. It reports how many there are, and whether a hint before this one has brought
 // the same reading.
 func (s *Sweep) Hint(from netip.Addr) (nodes int, joined bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.behind[from.Unmap()]
+	found := s.behind.find(from.Unmap())
 	for _, e := range found {
-		if !s.hintLocked(e) {
+		if !s.hint(e) {
 			joined = true
 		}
 	}
@@ -184,14 +182,15 @@ func (s *Sweep) Hint(from netip.Addr) (nodes int, joined bool) {
 // hintNode is Hint for one node, told by another conductor.
 func (s *Sweep) hintNode(uuid string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.all[uuid]; e != nil {
-		s.hintLocked(e)
+	e := s.all[uuid]
+	s.mu.Unlock()
+	if e != nil {
+		s.hint(e)
 	}
 }
 
-// hintLocked has an entry read; false = it is to be read for another hint already. mu is held.
-func (s *Sweep) hintLocked(e *entry) bool {
+// hint has an entry read; false = it is to be read for another hint already.
+func (s *Sweep) hint(e *entry) bool {
 	if !e.hinted.CompareAndSwap(false, true) {
 		return false
 	}
@@ -207,22 +206,38 @@ func (s *Sweep) hintTicks() uint64 {
 	return max(1, uint64((hintEvery+s.tick-1)/s.tick)) //nolint:gosec // positive
 }
 
-// moved keeps the index of Hint: an entry's BMC is at this address now, zero = nowhere.
+// behind are the entries by the address of their BMC, for Hint.
+type behind struct {
+	mu sync.Mutex // guards by, and entry.at
+	by map[netip.Addr][]*entry
+}
+
+func (b *behind) find(at netip.Addr) []*entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.by[at])
+}
+
+// moved keeps them: an entry's BMC is at this address now, zero = nowhere.
 func (s *Sweep) moved(e *entry, to netip.Addr) {
 	if !s.f.cfg.Hints {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	b := &s.behind
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if e.at == to {
 		return
 	}
-	if rest := slices.DeleteFunc(slices.Clone(s.behind[e.at]), func(x *entry) bool { return x == e }); len(rest) > 0 {
-		s.behind[e.at] = rest
+	if rest := slices.DeleteFunc(slices.Clone(b.by[e.at]), func(x *entry) bool { return x == e }); len(rest) > 0 {
+		b.by[e.at] = rest
 	} else {
-		delete(s.behind, e.at)
+		delete(b.by, e.at)
 	}
 	if e.at = to; to.IsValid() {
-		s.behind[to] = append(s.behind[to], e)
+		if b.by == nil {
+			b.by = map[netip.Addr][]*entry{}
+		}
+		b.by[to] = append(b.by[to], e)
 	}
 }

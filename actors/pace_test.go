@@ -321,8 +321,8 @@ func TestHintBringsOneReading(t *testing.T) {
 		t.Errorf("the hinted node was read %d times, %d others were: wanted one reading", n, read)
 	}
 	b.s.remove(b.bmcs[19].e)
-	if n, _ := b.s.Hint(hint); n != 0 || len(b.s.behind) != 39 {
-		t.Errorf("a node that is gone is still behind its address (%d of them known)", len(b.s.behind))
+	if n, _ := b.s.Hint(hint); n != 0 || len(b.s.behind.by) != 39 {
+		t.Errorf("a node that is gone is still behind its address (%d of them known)", len(b.s.behind.by))
 	}
 }
 

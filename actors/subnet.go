@@ -22,14 +22,14 @@ const (
 	subnetFreeze = time.Hour // how long power states are frozen at most
 )
 
-// subnet is a /24 of IPv4 or a /64 of IPv6 with BMCs in it.
+// subnet is a /24 of IPv4 or a /64 of IPv6 with BMCs in it, or namesNet.
 type subnet struct {
 	f    *Fleet
 	name string
 
 	down atomic.Bool // written under mu
 
-	mu      sync.Mutex // guards below, and entry.synced; entry.failing is written under it
+	mu      sync.Mutex // guards below, and stake.synced; stake.failing is written under it
 	synced  int        // nodes in power sync
 	failing int        // those of them whose last reading failed
 	since   time.Time  // when it went down last; zero = never
@@ -45,42 +45,76 @@ func subnetOf(n *node.Node) (string, netip.Addr) {
 	if err != nil {
 		return "", netip.Addr{}
 	}
-	bits := 24
-	if at.Addr().Is6() {
-		bits = 64
-	}
-	p, err := at.Addr().WithZone("").Prefix(bits)
-	if err != nil {
-		return "", netip.Addr{}
-	}
-	return p.String(), at.Addr().Unmap()
+	return subnetAt(at.Addr()), at.Addr().Unmap()
 }
 
-// locate puts an entry into the subnet that its record names now.
+// subnetAt names the subnet of an address.
+func subnetAt(at netip.Addr) string {
+	bits := 24
+	if at.Is6() {
+		bits = 64
+	}
+	p, err := at.WithZone("").Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
+
+// stake is a node's place in a network.
+type stake struct {
+	subnet  atomic.Pointer[subnet] // nil = not known
+	failing atomic.Bool            // counted there as failing; written under subnet.mu
+	synced  bool                   // counted there as in power sync; guarded by subnet.mu
+}
+
+// locate puts an entry into the subnet that its record names now. One with a name stays where that has led.
 func (s *Sweep) locate(e *entry, n *node.Node) {
 	name, addr := subnetOf(n)
+	host := ""
+	if name == "" {
+		host = node.Endpoint(n)
+	}
+	x := e.named.Load()
+	if x != nil && x.host == host {
+		return
+	}
+	if x != nil {
+		e.named.Store(nil)
+		x.leave()
+	}
 	s.moved(e, addr)
+	s.settle(e, name)
+	if host != "" {
+		x = &naming{host: host}
+		x.subnet.Store(s.nets.get(s.f, namesNet))
+		e.named.Store(x)
+	}
+}
+
+// settle makes a subnet an entry's, "" = none. The entry is counted there by whoever calls.
+func (s *Sweep) settle(e *entry, name string) {
 	at := e.subnet.Load()
 	if at == nil && name == "" || at != nil && at.name == name {
 		return
 	}
 	if at != nil {
-		at.count(e, false)
+		at.count(&e.stake, false)
 	}
 	if name == "" {
 		e.subnet.Store(nil)
 		return
 	}
-	s.nets.mu.Lock()
-	defer s.nets.mu.Unlock()
-	if s.nets.all == nil {
-		s.nets.all = map[string]*subnet{}
+	e.subnet.Store(s.nets.get(s.f, name))
+}
+
+// counted notes whether an entry is in power sync.
+func (s *Sweep) counted(e *entry, synced bool) {
+	if x := e.named.Load(); x != nil {
+		x.takes(e, synced)
+	} else if net := e.subnet.Load(); net != nil {
+		net.count(&e.stake, synced)
 	}
-	if at = s.nets.all[name]; at == nil {
-		at = &subnet{f: s.f, name: name}
-		s.nets.all[name] = at
-	}
-	e.subnet.Store(at)
 }
 
 // nets are the subnets that a sweep has ever seen: as many as there are, not as there are nodes.
@@ -90,8 +124,23 @@ type nets struct {
 	poked chan struct{} // holds 1
 }
 
+// get is a subnet by its name.
+func (n *nets) get(f *Fleet, name string) *subnet {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all = map[string]*subnet{}
+	}
+	at := n.all[name]
+	if at == nil {
+		at = &subnet{f: f, name: name}
+		n.all[name] = at
+	}
+	return at
+}
+
 // count takes a node into power sync or out of it.
-func (u *subnet) count(e *entry, synced bool) {
+func (u *subnet) count(e *stake, synced bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if e.synced != synced {
@@ -107,7 +156,7 @@ func (u *subnet) count(e *entry, synced bool) {
 }
 
 // answered notes whether a node's reading came; it reports whether nothing may follow from it now.
-func (u *subnet) answered(e *entry, yes bool) (frozen bool) {
+func (u *subnet) answered(e *stake, yes bool) (frozen bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if e.synced && e.failing.Load() == yes {
@@ -115,6 +164,24 @@ func (u *subnet) answered(e *entry, yes bool) (frozen bool) {
 		u.failing += map[bool]int{true: -1, false: 1}[yes]
 	}
 	u.judge()
+	return u.down.Load() && !u.late
+}
+
+// crowd reports whether there are enough nodes, of all conductors, for a failure of the whole network; unknown = yes.
+func (u *subnet) crowd() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.synced >= subnetLeast {
+		return true
+	}
+	rest, known := u.f.sweep.others(u)
+	return !known || u.synced+rest.nodes >= subnetLeast
+}
+
+// frozen reports whether nothing may follow from readings here now.
+func (u *subnet) frozen() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	return u.down.Load() && !u.late
 }
 
@@ -151,6 +218,10 @@ func (u *subnet) many() bool {
 
 // tell writes a log line of this conductor's share, and has the failure told if no other conductor has. mu is held.
 func (u *subnet) tell(what string) {
-	u.f.cfg.Logger.Warn("many BMCs of a subnet failed at once", "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", netEventWords[what].text)
+	title := "many BMCs of a subnet failed at once"
+	if u.name == namesNet {
+		title = "many host names of BMCs could not be resolved"
+	}
+	u.f.cfg.Logger.Warn(title, "subnet", u.name, "is", what, "failing", u.failing, "nodes", u.synced, "note", netEventText(u.name, what))
 	u.f.sweep.nets.poke()
 }

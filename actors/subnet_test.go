@@ -115,11 +115,11 @@ func TestASubnetThatFailsIsNotItsMachines(t *testing.T) {
 
 // What counts as the failure of a subnet: more than 30 % of at least 20 nodes, until at most 10 % fail.
 func TestWhatIsAFailureOfASubnet(t *testing.T) {
-	failing := func(nodes, bad int) (*subnet, []*entry) {
+	failing := func(nodes, bad int) (*subnet, []*stake) {
 		u := &subnet{f: sweepOnTable(t, 0, nil).fleet, name: "192.0.2.0/24"}
-		all := make([]*entry, nodes)
+		all := make([]*stake, nodes)
 		for i := range all {
-			all[i] = &entry{}
+			all[i] = &stake{}
 			u.count(all[i], true)
 		}
 		for _, e := range all[:bad] {

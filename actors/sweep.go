@@ -49,7 +49,7 @@ type Sweep struct {
 	nets      nets
 	elsewhere elsewhere
 	hurried   hurried
-	behind    map[netip.Addr][]*entry // by the address of their BMC, for Hint; guarded by mu
+	behind    behind
 
 	flying atomic.Int64  // polls without an answer yet
 	enough atomic.Int64  // a Round waits until this many polls are left; none = there is no Round
@@ -61,7 +61,7 @@ type Sweep struct {
 func newSweep(f *Fleet) *Sweep {
 	s := &Sweep{
 		f: f, all: map[string]*entry{}, wake: make(chan struct{}, 1), retimed: make(chan struct{}, 1), started: time.Now(),
-		tick: tickOf(f.cfg.SyncInterval, f.cfg.RecoveryEvery), behind: map[netip.Addr][]*entry{},
+		tick: tickOf(f.cfg.SyncInterval, f.cfg.RecoveryEvery),
 		nets: nets{poked: make(chan struct{}, 1)},
 	}
 	s.enough.Store(none)
@@ -131,8 +131,11 @@ func (s *Sweep) remove(e *entry) {
 		s.unlink(e)
 	}
 	s.mu.Unlock()
+	if x := e.named.Load(); x != nil {
+		x.leave()
+	}
 	if net := e.subnet.Load(); net != nil {
-		net.count(e, false)
+		net.count(&e.stake, false)
 	}
 	s.moved(e, netip.Addr{})
 	e.release()
@@ -145,9 +148,7 @@ func (s *Sweep) update(e *entry, n *node.Node) {
 	e.expect(n)
 	s.locate(e, n)
 	s.changed(e, known, record, missed)
-	if net := e.subnet.Load(); net != nil {
-		net.count(e, e.mode.Load() == modeSync && !e.recorded.Load())
-	}
+	s.counted(e, e.mode.Load() == modeSync && !e.recorded.Load())
 	switch now := e.mode.Load(); {
 	case before == modeRecover && now == modeSync:
 		s.reschedule(e) // its turn may be far away

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"ferrite/node"
 )
@@ -94,6 +95,13 @@ type Handle interface {
 	Poll(s Sink)
 	// Close gives the place back; the last user of a BMC closes its session (fire and forget).
 	Close()
+}
+
+// Named is a Handle of a BMC that is given by its host name.
+type Named interface {
+	Handle
+	// Address is what the name was at the last Poll that has ended; zero = it could not be resolved.
+	Address() netip.Addr
 }
 
 // Capabilities is what a driver can do, as data.

@@ -6,6 +6,7 @@ package command
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"reflect"
 	"regexp"
@@ -33,6 +34,7 @@ func TestRequestsComeBackAsSent(t *testing.T) {
 		node.ClearEvents{},
 		node.GetConfirmed{},
 		node.GetConfirmed{Nodes: []string{"v", "w"}},
+		node.GetConfirmed{BMCs: []netip.Addr{netip.MustParseAddr("192.0.2.7")}},
 		node.GetEvents{Limit: 7},
 		node.GetBootDevice{},
 		inventory.CreatePort{Port: &inventory.Port{UUID: "p", Extra: extra}},

@@ -6,6 +6,7 @@ package conductor
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"ferrite/sim"
@@ -14,8 +15,14 @@ import (
 // simulated is so many simulated BMCs, for as long as the test lasts.
 func simulated(t *testing.T, n int) *sim.Fleet {
 	t.Helper()
+	return simulatedFrom(t, n, sim.Defaults().AddressBase)
+}
+
+// simulatedFrom is simulated from an address on.
+func simulatedFrom(t *testing.T, n int, base netip.Addr) *sim.Fleet {
+	t.Helper()
 	cfg := sim.Defaults()
-	cfg.BMCs, cfg.Listen = n, "0.0.0.0:0"
+	cfg.BMCs, cfg.Listen, cfg.AddressBase = n, "0.0.0.0:0", base
 	f, err := sim.New(cfg)
 	if err != nil {
 		t.Fatal(err)

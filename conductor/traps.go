@@ -70,7 +70,7 @@ func (c *Conductor) relayTraps(ctx context.Context) error {
 				more = false
 			}
 		}
-		for _, uuid := range c.behind(batch) {
+		for uuid, hint := range c.behind(batch) {
 			select {
 			case <-ctx.Done():
 				return nil
@@ -80,7 +80,7 @@ func (c *Conductor) relayTraps(ctx context.Context) error {
 				defer func() { <-room }()
 				limit, cancel := context.WithTimeout(ctx, relayTime)
 				defer cancel()
-				_, _ = c.hop.Do(limit, uuid, node.Meta{}, node.GetConfirmed{Hint: true}) // a hint: the power sync does not need it
+				_, _ = c.hop.Do(limit, uuid, node.Meta{}, hint) // a hint: the power sync does not need it
 			})
 		}
 		select {
@@ -91,19 +91,43 @@ func (c *Conductor) relayTraps(ctx context.Context) error {
 	}
 }
 
-// behind are the nodes of other conductors that have one of these BMCs.
-func (c *Conductor) behind(bmcs map[netip.Addr]bool) (uuids []string) {
+// behind are the nodes of other conductors that have one of these BMCs, and what they are to be told. What names resolve to is
+// known to the conductors of their nodes alone: each that has one with a name is told, at one of those, of all BMCs that no
+// record has.
+func (c *Conductor) behind(bmcs map[netip.Addr]bool) map[string]node.GetConfirmed {
+	out := map[string]node.GetConfirmed{}
+	named, found := map[string]string{}, map[netip.Addr]bool{}
 	c.store.Nodes(nil, func(n *node.Node) bool {
-		at, err := netip.ParseAddrPort(node.Endpoint(n))
-		if err != nil || !bmcs[at.Addr()] {
+		host := node.Endpoint(n)
+		at, err := netip.ParseAddrPort(host)
+		if host == "" || err == nil && !bmcs[at.Addr()] {
 			return true
 		}
-		if to := c.placement.owner(n); to != "" && to != c.cfg.Name {
-			uuids = append(uuids, n.UUID)
+		to := c.placement.owner(n)
+		switch {
+		case err == nil && to == c.cfg.Name:
+			found[at.Addr()] = true
+		case to == "" || to == c.cfg.Name:
+		case err == nil:
+			found[at.Addr()] = true
+			out[n.UUID] = node.GetConfirmed{Hint: true}
+		default:
+			named[to] = n.UUID
 		}
 		return true
 	})
-	return uuids
+	var rest []netip.Addr
+	for at := range bmcs {
+		if !found[at] {
+			rest = append(rest, at)
+		}
+	}
+	for _, uuid := range named {
+		if len(rest) > 0 {
+			out[uuid] = node.GetConfirmed{BMCs: rest}
+		}
+	}
+	return out
 }
 
 // TrapsAt is where platform event traps are received, "" = nowhere.

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,11 +27,21 @@ func platformTrap(agent net.IP) []byte {
 		element(0x30, element(0x30, element(6, append(bytes.Clone(enterprise), 1)), element(4, make([]byte, 46))))))
 }
 
-// TestTrapsReachTheOwner: a trap comes to a conductor that does not look after the node, and the other one reads it.
+// TestTrapsReachTheOwner: a trap comes to a conductor that does not look after the node, and the other one reads it. One of the
+// BMCs is given by its name, which the sweep of its conductor has resolved.
 func TestTrapsReachTheOwner(t *testing.T) {
-	f := simulated(t, 2)
+	f := simulatedFrom(t, 2, netip.MustParseAddr("127.0.0.1"))
 	cs := several(t, 2, func(_ int, c *Config) { c.SyncInterval, c.PETListen = 10*time.Minute, "127.0.0.1:0" })
-	managed(t, cs[0], f, 2)
+	for i := range 2 {
+		body := simulatedNode(f, i, fmt.Sprintf("m%d", i), "")
+		if i == 0 {
+			body = strings.Replace(body, `"127.0.0.1"`, `"localhost"`, 1)
+		}
+		if code, text := ask(t, cs[0], "POST", "/v1/nodes", body); code != 201 || i == 0 && !strings.Contains(text, "localhost") {
+			t.Fatalf("%d %s", code, text)
+		}
+		ask(t, cs[0], "PUT", fmt.Sprintf("/v1/nodes/m%d/states/provision", i), `{"target":"manage"}`)
+	}
 	for i := range 2 {
 		until(t, "the node to be managed everywhere", func() bool {
 			for _, c := range cs {
@@ -40,6 +52,10 @@ func TestTrapsReachTheOwner(t *testing.T) {
 			}
 			return true
 		})
+	}
+	for _, c := range cs {
+		until(t, "the sweep to know its nodes", func() bool { return c.fleet.Sweep().Len() == c.fleet.Len() })
+		c.fleet.Sweep().Round(t.Context(), 2)
 	}
 	for i := range 2 {
 		k, _ := cs[0].store.Holder(fmt.Sprintf("name/m%d", i))

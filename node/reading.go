@@ -3,7 +3,10 @@
 
 package node
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // What a machine tells of itself. It is read when somebody asks and kept nowhere: no rule depends on it.
 type (
@@ -53,6 +56,8 @@ type (
 	GetConfirmed struct {
 		Hint  bool
 		Nodes []string `json:",omitempty"` // UUIDs of nodes of the same conductor that it is to tell of, too
+		// BMCs have said that something happened, and some of them may be known to that conductor under their names.
+		BMCs []netip.Addr `json:",omitempty"`
 	}
 	// Confirmed is the reply to GetConfirmed.
 	Confirmed struct {

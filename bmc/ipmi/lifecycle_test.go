@@ -458,15 +458,23 @@ func TestHostNames(t *testing.T) {
 	}
 	n := at(f.Addr(0), "ipmi_address", "bmc-1.example.com")
 	h := prepare(t, e, n)
+	found := func(want netip.Addr) {
+		t.Helper()
+		if got := h.(bmc.Named).Address(); got != want {
+			t.Errorf("the reading found the BMC at %s: wanted %s", got, want)
+		}
+	}
 	if err := pollOnce(t, h); err == nil || !strings.Contains(err.Error(), "bmc-1.example.com") {
 		t.Errorf("an unknown name gave %v", err)
 	}
+	found(netip.Addr{})
 	a := f.Addr(0).Addr()
 	where.Store(&a)
 	e.names.names = map[string]*name{} // as if the failed answer's time were over
 	if err := pollOnce(t, h); err != nil {
 		t.Error(err)
 	}
+	found(a)
 	f.BMC(0).SetPower(true)
 	if s, err := e.Driver().Power.PowerState(t.Context(), n); s != node.PowerOn || err != nil {
 		t.Errorf("power state by name is %q, %v", s, err)
@@ -482,7 +490,20 @@ func TestHostNames(t *testing.T) {
 	if err := pollOnce(t, h); err != nil {
 		t.Error(err)
 	}
+	found(b)
 	eventually(t, "the session moves with the name", func() bool { return f.BMC(0).Sessions() == 0 && f.BMC(1).Sessions() == 1 })
+	where.Store(nil)
+	e.names.mu.Lock()
+	e.names.names["bmc-1.example.com"].until = time.Time{}
+	e.names.mu.Unlock()
+	if err := pollOnce(t, h); err == nil {
+		t.Error("a name that is lost was read")
+	}
+	found(netip.Addr{})
+	where.Store(&b)
+	e.names.mu.Lock()
+	e.names.names["bmc-1.example.com"].until = time.Time{}
+	e.names.mu.Unlock()
 	h.Close()
 	if err := pollOnce(t, h); !errors.Is(err, errReleased) {
 		t.Errorf("a closed handle gave %v", err)

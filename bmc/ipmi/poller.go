@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"ferrite/bmc"
 	"ferrite/node"
@@ -95,10 +96,14 @@ func (h *handle) Close() {
 	sh.rouseLocked()
 }
 
+var _ bmc.Named = (*named)(nil)
+
 // named is a place at a BMC whose address must be looked up first, and again from time to time.
 type named struct {
 	e *Engine
 	t target
+	// address is what the name was at the last Poll, nil = it could not be resolved. Whoever was polled may ask for it with locks held.
+	address atomic.Pointer[netip.Addr]
 
 	mu     sync.Mutex // guards below
 	at     bmc.Handle
@@ -109,6 +114,11 @@ type named struct {
 // Poll resolves the name, if need be in another goroutine, and polls.
 func (h *named) Poll(s bmc.Sink) {
 	h.e.names.get(h.t.host, func(a netip.Addr, err error) {
+		if err != nil {
+			h.address.Store(nil)
+		} else if h.Address() != a {
+			h.found(a)
+		}
 		at, err := h.moved(a, err)
 		if err != nil {
 			s.PowerPolled(node.PowerUnknown, &bmc.Error{Command: powerStatus, Address: h.t.String(), Err: err})
@@ -117,6 +127,17 @@ func (h *named) Poll(s bmc.Sink) {
 		at.Poll(s)
 	})
 }
+
+// Address is what the name was at the last Poll.
+func (h *named) Address() netip.Addr {
+	if a := h.address.Load(); a != nil {
+		return *a
+	}
+	return netip.Addr{}
+}
+
+// found notes another address; only then something is allocated.
+func (h *named) found(a netip.Addr) { h.address.Store(&a) }
 
 // moved gives the handle for the address that the name has now.
 func (h *named) moved(a netip.Addr, err error) (bmc.Handle, error) {
