@@ -18,6 +18,9 @@ import (
 // proofTime is how long a BMC may take to say whether it knows a new login.
 const proofTime = 5 * time.Second
 
+// errProofTime ends it.
+var errProofTime = fmt.Errorf("no success within %s", proofTime)
+
 // proved ends the trial of a new login.
 type proved struct{ c *call }
 
@@ -30,7 +33,7 @@ func (a *nodeActor) newLogin(q *call, changed *node.Node) bool {
 }
 
 // prove tries the new login before the old one is dropped (L3). The PATCH is refused only when the BMC refuses the new
-// login and still takes the old one; a BMC that does not answer says nothing about either.
+// login and still takes the old one, or when it could not be asked; one that does not answer says nothing about either.
 func (a *nodeActor) prove(c actor.Context, q *call, m node.UpdateNode, changed *node.Node) {
 	f, self, old, d := a.f, c.Self(), a.n, a.f.driver(a.n, "power")
 	if !f.begin() {
@@ -41,16 +44,29 @@ func (a *nodeActor) prove(c actor.Context, q *call, m node.UpdateNode, changed *
 	a.reading = q
 	go func() {
 		defer f.running.Done()
-		if err := f.refusedLogin(d, old, changed); err != nil {
+		switch err := f.refusedLogin(d, old, changed); {
+		case err == nil:
+		case untried(err):
+			m.VetoKind = node.Conflict
+			m.Veto = fmt.Sprintf("Whether the new login is better than the present one could not be found out, so nothing was changed (%v). "+
+				"Try again in a minute, or set maintenance to store the login without trying it.", err)
+		default:
 			m.Veto = fmt.Sprintf("The BMC refuses the new login, and the present one still works: nothing was changed (%v). "+
 				"Change the BMC first, or set maintenance to store the login without trying it.", err)
-			q.msg = m
 		}
+		q.msg = m
 		f.system.Root.Send(self, &proved{q})
 	}()
 }
 
-// refusedLogin is the BMC's refusal of the changed login, if the old one still works.
+// untried reports whether a trial was not made although the BMC lives: it has no session slot left, which tries of wrong
+// passwords alone can bring about, or it is busy, or is left alone.
+func untried(err error) bool {
+	var b *bmc.Error
+	return errors.Is(err, bmc.ErrNoSlot) || errors.Is(err, bmc.ErrBusy) || errors.As(err, &b) && b.Unasked
+}
+
+// refusedLogin is the BMC's refusal of the changed login, if the old one still works, or why it could not be tried.
 func (f *Fleet) refusedLogin(d *bmc.Driver, old, changed *node.Node) (refusal error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -58,17 +74,23 @@ func (f *Fleet) refusedLogin(d *bmc.Driver, old, changed *node.Node) (refusal er
 			refusal = nil
 		}
 	}()
-	ctx, cancel := context.WithTimeout(bmc.Insist(f.ctx), proofTime) // somebody may have changed the BMC just now
+	ctx, cancel := context.WithTimeoutCause(bmc.Insist(f.ctx), proofTime, errProofTime) // somebody may have changed the BMC just now
 	defer cancel()
 	_, err := d.Power.PowerState(ctx, changed)
-	var b *bmc.Error
-	if !errors.As(err, &b) || !b.Auth {
+	switch {
+	case untried(err):
+		return err
+	case !denied(err):
 		return nil
 	}
-	ctx, cancelOld := context.WithTimeout(f.ctx, proofTime)
+	ctx, cancelOld := context.WithTimeoutCause(f.ctx, proofTime, errProofTime)
 	defer cancelOld()
-	if _, oldErr := d.Power.PowerState(ctx, old); oldErr != nil {
+	switch _, oldErr := d.Power.PowerState(ctx, old); {
+	case oldErr == nil:
+		return err
+	case untried(oldErr) && !denied(oldErr): // the trial may have taken the last slot
+		return fmt.Errorf("%w; the present login: %w", err, oldErr)
+	default:
 		return nil
 	}
-	return err
 }

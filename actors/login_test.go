@@ -4,8 +4,10 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,6 +20,8 @@ type door struct {
 	*machine
 	password string
 	dead     bool
+	full     error  // it lives, but takes no login
+	whom     string // of this password
 	tried    []string
 }
 
@@ -29,6 +33,8 @@ func (d *door) PowerState(_ context.Context, n *node.Node) (node.PowerState, err
 		switch {
 		case d.dead:
 			out = &bmc.Error{Command: "power status", Err: errors.New("no answer")}
+		case d.full != nil && p == d.whom:
+			out = d.full
 		case p != d.password:
 			out = &bmc.Error{Command: "power status", Auth: true, Err: errors.New("wrong password")}
 		}
@@ -42,13 +48,19 @@ func TestANewLoginIsTriedBeforeTheOldOneIsDropped(t *testing.T) { // L3
 		knows       string // by the BMC
 		dead        bool
 		maintenance bool
-		wrong       bool   // wanted: refused
-		tried       string // passwords that the BMC saw
+		full        error
+		whom        string    // takes no login of this password, "" = the new one
+		wrong       node.Kind // wanted: refused so, "" = not
+		tried       string    // passwords that the BMC saw
 	}{
 		{name: "changed at the BMC before", knows: "new", tried: "new"},
-		{name: "not yet changed at the BMC", knows: "old", wrong: true, tried: "new old"},
+		{name: "not yet changed at the BMC", knows: "old", wrong: node.Invalid, tried: "new old"},
 		{name: "neither is known", knows: "other", tried: "new old"},
 		{name: "no answer", knows: "old", dead: true, tried: "new"},
+		{name: "no session slot", knows: "new", full: &bmc.Error{Err: fmt.Errorf("%w: %w", context.DeadlineExceeded, bmc.ErrNoSlot)}, wrong: node.Conflict, tried: "new"},
+		{name: "no session slot for the old one", knows: "old", full: &bmc.Error{Err: fmt.Errorf("%w: %w", context.DeadlineExceeded, bmc.ErrNoSlot)}, whom: "old", wrong: node.Conflict, tried: "new old"},
+		{name: "busy", knows: "new", full: &bmc.Error{Err: fmt.Errorf("%w: %w", context.DeadlineExceeded, bmc.ErrBusy)}, wrong: node.Conflict, tried: "new"},
+		{name: "left alone", knows: "new", full: &bmc.Error{Unasked: true, Err: errors.New("our own code failed")}, wrong: node.Conflict, tried: "new"},
 		{name: "in maintenance", knows: "old", maintenance: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -67,13 +79,15 @@ func TestANewLoginIsTriedBeforeTheOldOneIsDropped(t *testing.T) { // L3
 			if row.maintenance {
 				w.must(id, node.SetMaintenance{On: true})
 			}
-			d.set(func() { d.password, d.dead, d.tried = row.knows, row.dead, nil })
+			d.set(func() {
+				d.password, d.dead, d.full, d.whom, d.tried = row.knows, row.dead, row.full, cmp.Or(row.whom, "new"), nil
+			})
 			n, _ := w.store.Node(id)
 			want := n.Clone()
 			want.DriverInfo = map[string]any{"ipmi_address": "127.0.0.9", "ipmi_password": "new"}
 			_, err := w.do(id, node.UpdateNode{Base: n.Outer, Want: want, Changed: []string{"driver_info"}})
 			var e *node.Error
-			if row.wrong != (errors.As(err, &e) && e.Kind == node.Invalid) || !row.wrong && err != nil {
+			if errors.As(err, &e) && e.Kind != row.wrong || (err != nil) != (row.wrong != "") {
 				t.Errorf("answered %v", err)
 			}
 			var tried string
@@ -82,7 +96,7 @@ func TestANewLoginIsTriedBeforeTheOldOneIsDropped(t *testing.T) { // L3
 				t.Errorf("the BMC saw %q, wanted %q", tried, row.tried)
 			}
 			n, _ = w.store.Node(id)
-			if got := n.DriverInfo["ipmi_password"]; (got == "old") != row.wrong {
+			if got := n.DriverInfo["ipmi_password"]; (got == "old") != (row.wrong != "") {
 				t.Errorf("stored password %v", got)
 			}
 			var ev string
@@ -90,7 +104,7 @@ func TestANewLoginIsTriedBeforeTheOldOneIsDropped(t *testing.T) { // L3
 				ev = strings.Join(w.events(id), " ")
 				return strings.Contains(ev, "node.update.end") || strings.Contains(ev, "node.update.error")
 			})
-			if row.wrong != strings.Contains(ev, "node.update.error") || strings.Count(ev, "node.update.start") != 1 {
+			if (row.wrong != "") != strings.Contains(ev, "node.update.error") || strings.Count(ev, "node.update.start") != 1 {
 				t.Errorf("events %s", ev)
 			}
 		})

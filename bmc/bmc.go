@@ -148,6 +148,9 @@ type Console interface {
 // ErrNoSlot says that a BMC's session table is full, so that it cannot be logged in to.
 var ErrNoSlot = errors.New("the BMC has no free session slot")
 
+// ErrBusy says that a BMC was busy all the time with what is asked of it under another login.
+var ErrBusy = errors.New("the BMC is busy with what is asked of it under another login")
+
 // ErrPermit says that the right to command the BMC was lost before the packet left (S10).
 var ErrPermit = errors.New("the permit to command this BMC has ended or was lost to another owner")
 

@@ -54,6 +54,7 @@ type (
 		Removed         []string // those of Changed that a "remove" operation took away (defaults, name)
 		ResetInterfaces bool
 		Veto            string // why the owner refuses it although the rules allow it, "" = it does not
+		VetoKind        Kind   // of Veto, "" = Invalid
 	}
 	// DeleteNode removes a node and what hangs on it. Reply: nil.
 	DeleteNode struct{}

@@ -4,6 +4,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -59,7 +60,7 @@ func (s *step) update(m UpdateNode) (Decision, error) {
 		return s.refusedUpdate(m, err)
 	}
 	if m.Veto != "" {
-		return s.refusedUpdate(m, refuse(op, n, Invalid, "%s", m.Veto))
+		return s.refusedUpdate(m, refuse(op, n, cmp.Or(m.VetoKind, Invalid), "%s", m.Veto))
 	}
 	s.sideEffects(m)
 	s.notice(Notice{Action: "update", Status: Start, API: true, Node: s.snap()})

@@ -6,6 +6,8 @@ package ipmi
 import (
 	"iter"
 	"time"
+
+	"ferrite/bmc"
 )
 
 // A BMC that is asked under several logins has a record for each: nodes with other credentials behind one BMC, or a new
@@ -94,6 +96,26 @@ func (r *record) kinBusy() bool {
 		}
 	}
 	return false
+}
+
+// errKinBusy keeps calls from being tried.
+var errKinBusy error = bmc.ErrBusy
+
+// kinWaits tells the calls that wait what for, while the BMC answers: of a silent one the other login's job knows no more.
+func (r *record) kinWaits() {
+	lives := false
+	for k := range r.kinOf() {
+		lives = lives || k.stage == pausing || k.stage == exchanging && k.try <= 1 && k.fails == 0
+	}
+	for _, q := range []*call{r.mut, r.reads, r.slow} {
+		for ; q != nil; q = q.next {
+			if lives {
+				q.held.Store(&errKinBusy)
+			} else {
+				q.held.CompareAndSwap(&errKinBusy, nil)
+			}
+		}
+	}
 }
 
 // wakeKin lets other logins have their turn: the BMC is free.

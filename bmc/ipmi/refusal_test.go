@@ -134,3 +134,21 @@ func TestABudgetOfRefusalsForABMC(t *testing.T) {
 		t.Errorf("one refusal in the hour keeps others away: %+v", s)
 	}
 }
+
+// A call that waits for another login's job says so, as long as the BMC answers that one; of a silent BMC it says nothing.
+func TestACallTellsOfABusyBMC(t *testing.T) {
+	b := onTable(t, nil)
+	p := b.peer(1)
+	q := p.kin("two")
+	p.poll()
+	c := &call{step: step{netChassis, cmdChassisStatus, nil}, done: make(chan outcome, 1)}
+	b.sh.request(&request{rec: q.r, call: c})
+	b.sh.pump()
+	if err := c.late(errors.New("late")); !errors.Is(err, bmc.ErrBusy) {
+		t.Errorf("while the BMC is asked under the other login: %v", err)
+	}
+	b.advance(4 * time.Second)
+	if err := c.late(errors.New("late")); errors.Is(err, bmc.ErrBusy) {
+		t.Errorf("while the BMC is silent: %v", err)
+	}
+}

@@ -75,6 +75,7 @@ func (sh *shard) begin(r *record) {
 		}
 	}
 	if r.wanted() && r.kinBusy() {
+		r.kinWaits()
 		sh.wheel.set(r, sh.now, kinPause)
 		return
 	}
@@ -100,6 +101,7 @@ func (sh *shard) begin(r *record) {
 	switch {
 	case r.cur != nil:
 		r.cur.next = nil
+		r.cur.held.CompareAndSwap(&errKinBusy, nil)
 	case r.polls != nil:
 		r.asking, r.polls = r.polls, nil
 	case pause > 0:
