@@ -41,7 +41,7 @@ func TestTimeoutTakesTheSessionWithIt(t *testing.T) {
 			p.deliver(p.answer(p.only(), 0, 4))
 			return c
 		}, 10 * time.Second},
-		{"all tries", func(p *peer) *call { return p.status(time.Minute) }, 40 * time.Second},
+		{"all tries", func(p *peer) *call { return p.status(time.Minute) }, 61 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := onTable(t, nil)

@@ -31,7 +31,8 @@
 //
 // A BMC that gave no answer is asked outside of a session before the next reading (probe.go). A process that keeps dying
 // opens sessions for readings later (starts.go), so that those it left behind do not fill the BMCs' tables.
-// Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session; chassis
+// Commands that may be repeated are sent again after 1, 2 and 4 s (+-20 %), then once more in a new session, and those that
+// somebody waits for in further ones until CommandRetryTimeout, unless they were sent and change something (anew.go); chassis
 // reset, NMI, BMC reset and raw requests are sent once, and a lost answer is *bmc.Error with Unknown (SAFETY S12). A command that ends without an
 // answer takes its session with it. Every packet of a mutating
 // command, retransmissions included, needs a live permit (S10). A refused login stops all traffic to the BMC for

@@ -108,7 +108,7 @@ func (sh *shard) transmit(r *record) {
 		data = room[:1]
 	default:
 		if c.gone.Load() {
-			sh.endJob(r, outcome{err: errWithdrawn})
+			sh.endJob(r, withdrawn(c))
 			return
 		}
 		if c.mutating && !c.permit.Live() {
@@ -149,7 +149,7 @@ func (sh *shard) over(c *call) bool { return c.gone.Load() || c.until != 0 && sh
 // again reports whether the outstanding command is worth one more try in its session. If the caller would give up
 // before that could tell, a new session is the better use of the time that is left.
 func (sh *shard) again(r *record) bool {
-	if int(r.try) >= len(sh.cfg.Timeouts) {
+	if int(r.try) >= sh.tries(r) {
 		return false
 	}
 	c := r.cur
@@ -180,7 +180,7 @@ func (sh *shard) timer(r *record) {
 		sh.probeTimer(r)
 	case parting:
 		if r.cur != nil && sh.over(r.cur) {
-			sh.endJob(r, outcome{err: errWithdrawn})
+			sh.endJob(r, withdrawn(r.cur))
 			return
 		}
 		sh.proceed(r)
@@ -203,7 +203,7 @@ func (sh *shard) exchangeTimer(r *record) {
 		sh.gone(r)
 	case c != nil && sh.over(c):
 		sh.dropSession(r)
-		sh.endJob(r, outcome{err: errWithdrawn, unknown: c.mutating && c.state.Load() == callSent})
+		sh.endJob(r, withdrawn(c))
 	case c != nil && c.once && !r.has(flagPriv): // S12
 		sh.dropSession(r)
 		sh.fail(r, fmt.Errorf("no answer; it is not sent twice, so whether it was executed is unknown%s", sh.suspects.take(r.addr)))
@@ -212,10 +212,24 @@ func (sh *shard) exchangeTimer(r *record) {
 	case !r.has(flagFresh): // the BMC may have forgotten the session
 		r.flags |= flagFresh
 		sh.dropSession(r)
+		if c != nil {
+			c.renewed = true
+			if c.slow {
+				r.flags |= flagDoubt
+			}
+		}
 		sh.proceed(r)
 	default:
 		sh.dropSession(r)
 		err := sh.unanswered(r, "the command in a new session")
+		if c != nil && !c.renewed && c.until != 0 { // the fresh session was for a handshake
+			c.renewed = true
+			sh.proceed(r)
+			return
+		}
+		if sh.anew(r, err, false) {
+			return
+		}
 		sh.fail(r, err)
 		sh.failPolls(r, err)
 	}

@@ -16,14 +16,18 @@ const (
 	probeHeader = 14 // RMCP, authentication type, sequence, session, length
 )
 
-// doubtful reports whether a reading should begin with a probe.
+// doubtful reports whether a handshake that nobody waits for should come after a probe.
 func (sh *shard) doubtful(r *record) bool {
-	return r.cur == nil && r.fails > 0 && r.fails%probeTrust != 0 && r.who.Value().quirks&quirkNoProbe == 0 && sh.probing[r.addr] == nil && !r.has(flagFresh)
+	if r.cur != nil && !r.cur.slow || r.who.Value().quirks&quirkNoProbe != 0 || sh.probing[r.addr] != nil {
+		return false
+	}
+	return r.has(flagDoubt) || !r.has(flagFresh) && r.fails > 0 && r.fails%probeTrust != 0
 }
 
 // startProbe asks for the authentication capabilities of the channel (IPMI v2.0, section 22.13).
 func (sh *shard) startProbe(r *record) {
 	r.stage, r.try = probing, 0
+	r.flags &^= flagDoubt
 	r.probe = (r.probe + 1 + byte(sh.rng.UintN(62))) & 0x3f
 	sh.probing[r.addr] = r
 	sh.sendProbe(r)
@@ -40,11 +44,16 @@ func (sh *shard) sendProbe(r *record) {
 	sh.stats.probes.Add(1)
 	wait := sh.cfg.Timeouts[min(int(r.try), len(sh.cfg.Timeouts)-1)]
 	r.try++
-	sh.wheel.set(r, sh.now, sh.jittered(wait))
+	sh.wheel.set(r, sh.now, sh.within(r.cur, sh.jittered(wait)))
 }
 
 func (sh *shard) probeTimer(r *record) {
-	if r.try < probeTries {
+	switch {
+	case r.cur != nil && sh.over(r.cur):
+		sh.endProbe(r)
+		sh.endJob(r, withdrawn(r.cur))
+		return
+	case r.try < probeTries:
 		sh.sendProbe(r)
 		return
 	}

@@ -89,6 +89,8 @@ const (
 	flagAnonymous                  // made by a blocking call, without a handle
 	flagSteady                     // two readings in a row found the session alive: it is kept for the next one
 	flagBrief                      // asked less often than sessions live: each reading ends its session
+	flagDoubt                      // the next handshake of this job comes after an answer outside of a session
+	flagSilent                     // this job is counted in fails
 )
 
 func (r *record) has(f flag) bool { return r.flags&f != 0 }
@@ -121,6 +123,8 @@ type call struct {
 	mutating bool
 	once     bool // never retransmitted (S12)
 	slow     bool // gives way to polls: one of many commands that nobody waits for (sensors, event log)
+	renewed  bool // was outstanding when its session turned out to be gone
+	shakes   byte // handshakes that it has begun anew
 	insist   bool // asks anew although the BMC has refused the login a while ago
 	ended    bool // owned by the shard's goroutine
 	permit   bmc.Permit

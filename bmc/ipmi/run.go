@@ -111,7 +111,7 @@ func (sh *shard) begin(r *record) {
 		sh.settle(r)
 		return
 	}
-	r.flags &^= flagFresh | flagPriv | flagProbed
+	r.flags &^= flagFresh | flagPriv | flagProbed | flagDoubt | flagSilent
 	sh.inflight++
 	sh.stats.inflight.Store(int64(sh.inflight))
 	sh.proceed(r)
@@ -206,6 +206,9 @@ func (sh *shard) endJob(r *record, o outcome) {
 		c.end(o)
 		r.cur = nil
 	}
+	if r.hs != nil {
+		sh.endShake(r)
+	}
 	r.stage = idle
 	sh.inflight--
 	sh.stats.inflight.Store(int64(sh.inflight))
@@ -287,8 +290,12 @@ func (sh *shard) hold(r *record) {
 // unanswered is the error of a BMC that gave no answer which could be believed.
 func (sh *shard) unanswered(r *record, what string) error {
 	nonsense := sh.suspects.take(r.addr)
-	if r.fails++; nonsense != "" { // it talks
+	switch {
+	case nonsense != "": // it talks
 		r.fails = 0
+	case r.fails == 0 || !r.has(flagSilent):
+		r.fails++
+		r.flags |= flagSilent
 	}
 	return fmt.Errorf("no answer to %s after %d tries%s", what, r.try, nonsense)
 }

@@ -56,12 +56,19 @@ func (sh *shard) shakeTimer(r *record) {
 		sh.gone(r)
 	case r.cur != nil && sh.over(r.cur):
 		sh.endShake(r)
-		sh.endJob(r, outcome{err: errWithdrawn})
-	case int(r.try) < len(sh.cfg.Timeouts):
+		sh.endJob(r, withdrawn(r.cur))
+	case int(r.try) < sh.tries(r):
 		sh.sendShake(r, false)
 	default:
 		what := map[phase]string{phaseOpen: "Open Session", phaseRAKP2: "RAKP 1", phaseRAKP4: "RAKP 3"}[r.hs.phase]
-		sh.shakeFailed(r, sh.unanswered(r, what))
+		heard := r.hs.phase != phaseOpen
+		err := sh.unanswered(r, what)
+		if !heard && sh.guesses(r) { // some BMCs are silent on a suite they do not know
+			r.suite = (r.suite + 1) % uint8(len(sh.order)) //nolint:gosec // a handful
+		}
+		if !sh.anew(r, err, heard || r.fails == 0) {
+			sh.shakeFailed(r, err)
+		}
 	}
 }
 
@@ -135,6 +142,12 @@ func (sh *shard) opened(r *record, s *session) {
 	sh.command(r)
 }
 
+// guesses reports whether the suite that the BMC knows has yet to be found.
+func (sh *shard) guesses(r *record) bool {
+	who := r.who.Value()
+	return who.suite == 0 && who.quirks&quirkSuite3 == 0 && !r.has(flagProven)
+}
+
 // shakeFailed decides what follows a handshake that failed.
 func (sh *shard) shakeFailed(r *record, err error) {
 	auto := r.who.Value().suite == 0 && r.who.Value().quirks&quirkSuite3 == 0
@@ -150,6 +163,8 @@ func (sh *shard) shakeFailed(r *record, err error) {
 	case errors.Is(err, errRestart) && !r.has(flagFresh):
 		r.flags |= flagFresh
 		sh.startShake(r)
+		return
+	case errors.Is(err, errRestart) && sh.anew(r, err, true):
 		return
 	}
 	sh.endShake(r)
@@ -184,8 +199,6 @@ func (sh *shard) shakeFailed(r *record, err error) {
 		return
 	case errors.Is(err, errSuite):
 		r.suite = 0
-	case auto && !r.has(flagProven) && !errors.Is(err, errRestart): // some BMCs are silent on a suite they do not know
-		r.suite = (r.suite + 1) % uint8(len(sh.order)) //nolint:gosec // a handful
 	}
 	sh.fail(r, err)
 	sh.failPolls(r, err)

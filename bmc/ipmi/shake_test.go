@@ -188,7 +188,7 @@ func TestSuiteFallsBackAndIsRemembered(t *testing.T) {
 	if p.r.hs == nil || p.r.hs.suite.id != 3 {
 		t.Fatal("suite 3 was not tried next")
 	}
-	b.advance(10 * time.Second) // silence ends this poll, but not what was learnt
+	b.advance(20 * time.Second) // silence ends this poll, but not what was learnt
 	if p.r.hs != nil {
 		t.Fatal("still shaking hands")
 	}

@@ -96,7 +96,7 @@ var Options = []Option{
 	{Key: "nova.insecure", Kind: Bool, Default: "false", Help: "do not check their certificates"},
 	{Key: "nova.timeout", Kind: Duration, Default: "10s", Min: "100ms", Help: "how long Nova or Keystone may take to answer"},
 
-	{Key: "ipmi.command_retry_timeout", Kind: Duration, Default: "60s", Min: "1s", Help: "how long a BMC command is tried at most; one BMC is asked four times (1, 2 and 4 s apart, then in a new session), which may end sooner"},
+	{Key: "ipmi.command_retry_timeout", Kind: Duration, Default: "60s", Min: "1s", Help: "how long a BMC command is tried at most; through lost packets and new sessions; what was sent and changes something is given up sooner"},
 	{Key: "ipmi.min_command_interval", Kind: Duration, Default: "5s", Min: "0", Zero: "no pause", Help: "least pause between commands that change something on one BMC"},
 	{Key: "ipmi.cipher_suite_versions", Kind: List, Default: "", Help: "cipher suites to try, last first (default: 17, then 3)"},
 	{Key: "ipmi.rate", Kind: Int, Default: "5000", Min: "0", Zero: "no limit", Help: "readings of BMCs a second at most, by all conductors of a conductor group together; commands that somebody waits for count and do not wait"},
