@@ -112,9 +112,11 @@ type Ratio struct {
 
 // Curve is a line of a plot.
 type Curve struct {
-	Name string    `json:"name"`
-	X    []float64 `json:"x"`
-	Y    []float64 `json:"y"`
+	Name   string    `json:"name"`
+	X      []float64 `json:"x"`
+	Y      []float64 `json:"y"`
+	Colour int       `json:"colour,omitempty"` // curves of one kind have one; 0 = one of its own
+	Dashed bool      `json:"dashed,omitempty"`
 }
 
 // Chart is a plot that goes with a report.
@@ -124,6 +126,8 @@ type Chart struct {
 	X      string  `json:"x"`
 	Y      string  `json:"y"`
 	LogX   bool    `json:"log_x,omitempty"`
+	Share  bool    `json:"share,omitempty"` // Y goes from 0 to 1
+	Steps  bool    `json:"steps,omitempty"` // what was reached stays reached until the next point; X is time, and begins shortly before anything happens
 	Curves []Curve `json:"curves"`
 }
 

@@ -226,3 +226,36 @@ func TestChartsAreDrawn(t *testing.T) {
 		t.Errorf("svg without its ticks: %v", err)
 	}
 }
+
+// A time line's axis begins shortly before anything happens and ends after the last thing; nothing before it is lost.
+func TestTimeLinesHaveTheirEnds(t *testing.T) {
+	c := Chart{Name: "takeover", LogX: true, Share: true, Steps: true, Curves: []Curve{
+		{Name: "noticed", X: []float64{1.2, 1.2}, Y: []float64{0, 1}}, {Name: "in a sweep", X: []float64{0.02, 0.04, 1.3}, Y: []float64{0, 0, 1}},
+		{Name: "ended", X: []float64{0, 12, 12.5}, Y: []float64{0, 0.5, 1}},
+	}}
+	from, to, most := c.ends()
+	if from >= 1.2 || from < 1 || to <= 12.5 || to > 20 || most != 1 {
+		t.Errorf("the axis goes from %g to %g, up to %g", from, to, most)
+	}
+	if xy := c.points(c.Curves[1], from); len(xy) != 3 || xy[0].X != from || xy[2].X != 1.3 {
+		t.Errorf("points %v", xy)
+	}
+	p, err := c.plot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Y.Min != 0 || p.Y.Max > 1.05 || p.X.Max != to {
+		t.Errorf("axes %g-%g, %g-%g", p.X.Min, p.X.Max, p.Y.Min, p.Y.Max)
+	}
+	var labels []string
+	for _, tick := range c.ticks() {
+		labels = append(labels, tick.Label)
+	}
+	if got := strings.Join(labels, " "); got != "1.2 1.5 2 3 4 6 8 10 12 15" {
+		t.Errorf("ticks %s", got)
+	}
+	empty := Chart{Name: "empty", LogX: true, Share: true, Steps: true, Curves: []Curve{{Name: "nothing"}}}
+	if err := empty.Draw(filepath.Join(t.TempDir(), "x")); err != nil {
+		t.Error(err)
+	}
+}

@@ -467,7 +467,7 @@ func freshness(ctx context.Context, cfg SyncConfig, r *Report) error {
 			return err
 		}
 	}
-	chart := Chart{Name: "freshness", Title: fmt.Sprintf("How long ago the living nodes' power was confirmed; a sweep every %s", cfg.Interval), X: "seconds", Y: "share of the nodes"}
+	chart := Chart{Name: "freshness", Title: fmt.Sprintf("How long ago the living nodes' power was confirmed; a sweep every %s", cfg.Interval), X: "seconds", Y: "share of the nodes", Share: true}
 	for i, x := range fleets {
 		if i > 0 {
 			r.compare(x.row, fleets[0].row, "age_p99_s")

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -70,7 +69,7 @@ func Takeover(ctx context.Context, cfg TakeoverConfig) (*Report, error) {
 	}
 	r.Charts = []Chart{{
 		Name: "takeover", Title: fmt.Sprintf("kill -9 of one of %d conductors with %d nodes", members, cfg.Nodes),
-		X: "seconds after the kill", Y: "share of the lost nodes", Curves: charts,
+		X: "seconds after the kill (log scale)", Y: "share of the lost nodes", LogX: true, Share: true, Steps: true, Curves: charts,
 	}}
 	r.Notes = append(r.Notes, fmt.Sprintf("kill -9 of one of three conductors, real processes; gossip profile %q, power sync every %s. detected_s: the last survivor lists it as not alive in /v1/conductors. write: the first accepted PATCH of each of %d lost nodes, tried every 50 ms through both survivors. active_s: every lost node has an owner again, in its power sweep. confirmed_s: its BMC has answered the new owner (readings of gained nodes are spread over the sync interval). read_gap_s: the longest time in which a client that reads all the time at a survivor got no answer. open_intents_s: the last of open_intents power operations that were under way at the kill has ended at its new owner, which first waits until no command of the dead one can be on its way (11 s).",
 		cfg.Profile, cfg.Interval, cfg.Sample))
@@ -255,13 +254,7 @@ func (s *site) kill(row *Row) ([]Curve, error) {
 		}
 		row.add("consoles_s", c.times["consoles"][0])
 	}
-	who := strings.TrimPrefix(row.Name, us+", ")
-	w := Curve{Name: who + ": accepts a write", X: []float64{0, writes[0]}, Y: []float64{0, 0}}
-	for i, t := range writes {
-		w.X, w.Y = append(w.X, t), append(w.Y, float64(i+1)/float64(len(writes)))
-	}
-	curve.Name = who + ": in a sweep again"
-	return []Curve{w, curve}, s.back(victim)
+	return c.curves(row, curve), s.back(victim)
 }
 
 // back starts the lost conductor again and waits for its nodes to be with it.

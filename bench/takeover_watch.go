@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,6 +28,33 @@ func (c *clock) note(what string) float64 {
 	t := time.Since(c.killed).Seconds()
 	c.times[what] = append(c.times[what], t)
 	return t
+}
+
+// curves are one kill's time line: when all survivors had noticed, and what share of the nodes was where it should be by then.
+func (c *clock) curves(row *Row, sweep Curve) (out []Curve) {
+	who, dashed := strings.TrimPrefix(row.Name, us+", "), row.Name == leaderDies
+	who = strings.ReplaceAll(who, " of the log", "")
+	noticed := slices.Max(c.times["detected"])
+	out = append(out, Curve{Name: who + ": noticed", X: []float64{noticed, noticed}, Y: []float64{0, 1}, Colour: 7, Dashed: dashed})
+	sweep.Name, sweep.Colour, sweep.Dashed = who+": in a sweep again", 2, dashed
+	for _, x := range []struct {
+		what, name string
+		colour     int
+	}{{"write", "accepts a write", 1}, {"ended", "open operations have ended", 3}} {
+		if x.what == "ended" {
+			out = append(out, sweep)
+		}
+		times := slices.Sorted(slices.Values(c.times[x.what]))
+		if len(times) == 0 {
+			continue
+		}
+		w := Curve{Name: who + ": " + x.name, X: []float64{0}, Y: []float64{0}, Colour: x.colour, Dashed: dashed}
+		for i, t := range times {
+			w.X, w.Y = append(w.X, t), append(w.Y, float64(i+1)/float64(len(times)))
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // detect notes when a survivor says that the victim is not alive.
@@ -86,7 +115,7 @@ func (s *site) read(c *clock, i int, lost []string, stop chan struct{}) {
 // follow notes when the survivors have all nodes, and when all are confirmed.
 func (s *site) follow(c *clock, victim, lost int) (Curve, error) {
 	var curve Curve
-	active := false
+	active, share := false, 0.0
 	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
 		do, every := "count", 20*time.Millisecond
 		if active {
@@ -99,7 +128,8 @@ func (s *site) follow(c *clock, victim, lost int) (Curve, error) {
 		if !active {
 			t := time.Since(c.killed).Seconds()
 			curve.X = append(curve.X, t)
-			curve.Y = append(curve.Y, 1-float64(s.cfg.Nodes-nodes)/float64(lost))
+			share = max(share, 1-float64(s.cfg.Nodes-nodes)/float64(lost)) // who moves on to another survivor is nowhere for a moment
+			curve.Y = append(curve.Y, share)
 			if active = nodes >= s.cfg.Nodes; active {
 				c.note("active")
 			}
