@@ -6,7 +6,6 @@ package bench
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +55,8 @@ type Plan struct {
 	Cell       int     // nodes of a cell
 	Conductors int     // of a cell
 	Memory     float64 // bytes that a conductor may have
-	Shakes     float64 // a second that the conductors of a cell allow themselves together
+	Shakes     float64 // a second that the conductors of a cell allow themselves together (ipmi.handshake_rate)
+	Rate       float64 // readings a second that they allow themselves together (ipmi.rate)
 	Load       float64 // share of a resource that may be used in the worst hour, so that there is room for a loss
 }
 
@@ -67,7 +67,7 @@ func DefaultDemand() Demand {
 
 // DefaultPlan is cells of 50,000 nodes with three conductors of 16 GB.
 func DefaultPlan() Plan {
-	return Plan{Nodes: 1_000_000, Cell: 50_000, Conductors: 3, Memory: 16e9, Shakes: 1000, Load: 0.5}
+	return Plan{Nodes: 1_000_000, Cell: 50_000, Conductors: 3, Memory: 16e9, Shakes: ipmi.Defaults().Handshakes, Rate: ipmi.Defaults().Rate, Load: 0.5}
 }
 
 // Measured reads the costs from the newest kept results of a folder.
@@ -137,9 +137,9 @@ func Ends(c Costs, d Demand, p Plan) []End {
 	owners := max(1, per-1) // one is lost
 	all := cell / d.Interval.Seconds()
 	readings := all / owners
-	each, packets, allowed := c.ReadingCPU, float64(keptPackets)*readings, ipmi.Defaults().Rate
-	lost := cell / per / p.Shakes
-	logins, login, why := "logins after a loss", lost/d.Interval.Seconds(), fmt.Sprintf("%.0f s until all BMCs of a lost conductor are logged in to again, at %.0f/s of all together (ipmi.handshake_rate); the share is of an interval", lost, p.Shakes)
+	each, packets, allowed := c.ReadingCPU, float64(keptPackets)*readings, p.Rate
+	lost := cell / per / d.Interval.Seconds()
+	logins, login, why := "logins after a loss", lost/p.Shakes, fmt.Sprintf("%.0f of %.0f/s of all together (ipmi.handshake_rate): a lost conductor's BMCs are logged in to by their first reading, and those are spread over an interval", lost, p.Shakes)
 	if !d.keeps() {
 		each, packets = c.EachCPU, eachPackets*readings
 		logins, login, why = "logins", all/p.Shakes, fmt.Sprintf("one for each reading, since no session lives that long: %.0f of %.0f/s (ipmi.handshake_rate)", all, p.Shakes)
@@ -171,76 +171,6 @@ func Ends(c Costs, d Demand, p Plan) []End {
 	return out
 }
 
-// Day is what a simulated day of one cell came to.
-type Day struct {
-	Commits      int
-	PeakRate     float64 // commits offered in the busiest second
-	PeakBacklog  int     // commits that waited at the end of a second
-	LongestWait  float64 // s that a commit waited for the log, at most
-	BusySeconds  int     // in which the log did all it can
-	LoginsTook   float64 // s from the loss of a conductor until its last BMC was logged in to
-	ReadingsLate int     // readings that came later than an interval after the last, because of the loss
-}
-
-// Simulate lets a cell live through a day in steps of a second, all chance from the seed: changes that come at random, a wave
-// of commands at eight o'clock, and the loss of a conductor in the middle of the wave, when the others must log in to its BMCs.
-func Simulate(c Costs, d Demand, p Plan, seed uint64) Day {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // simulation
-	var out Day
-	const day, wave = 86400, 8 * 3600
-	lossAt := wave + int(d.WaveFor.Seconds()/2)
-	steady := float64(p.Cell) * d.Writes / day
-	extra := float64(p.Cell) * d.Wave * d.WaveWrites / d.WaveFor.Seconds()
-	backlog, shakes := 0.0, 0.0
-	for t := range day {
-		rate := steady
-		if t >= wave && t < wave+int(d.WaveFor.Seconds()) {
-			rate += extra
-		}
-		came := poisson(r, rate)
-		can := c.Commits
-		if t == lossAt {
-			can *= max(0, 1-c.Detect) // if it led the log, nothing is written until another one does
-			if d.keeps() {            // otherwise readings log in, each in its turn
-				shakes = float64(p.Cell) / float64(p.Conductors)
-			}
-		}
-		if shakes > 0 {
-			done := min(shakes, p.Shakes)
-			if shakes -= done; shakes <= 0 {
-				out.LoginsTook = float64(t-lossAt) + 1 + c.Detect
-			}
-			if float64(t-lossAt) > d.Interval.Seconds() {
-				out.ReadingsLate += int(done)
-			}
-		}
-		out.Commits += came
-		out.PeakRate = max(out.PeakRate, float64(came))
-		backlog += float64(came)
-		if backlog >= can {
-			out.BusySeconds++
-		}
-		backlog = max(0, backlog-can)
-		out.PeakBacklog = max(out.PeakBacklog, int(backlog))
-		out.LongestWait = max(out.LongestWait, backlog/c.Commits)
-	}
-	return out
-}
-
-// poisson draws how many come in a second.
-func poisson(r *rand.Rand, mean float64) int {
-	if mean > 50 { // the normal distribution is near enough
-		return max(0, int(mean+math.Sqrt(mean)*r.NormFloat64()+0.5))
-	}
-	n, p, limit := 0, 1.0, math.Exp(-mean)
-	for {
-		if p *= r.Float64(); p <= limit {
-			return n
-		}
-		n++
-	}
-}
-
 // Scale is the model as a page: what each resource comes to, and what happens in cells of several sizes.
 func Scale(c Costs, d Demand, p Plan) string {
 	var b strings.Builder
@@ -259,13 +189,13 @@ func Scale(c Costs, d Demand, p Plan) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s %% | %s | %s |\n", e.Resource, digits(e.Used*100), at, e.Why)
 	}
-	fmt.Fprintf(&b, "\nA simulated day of one cell: changes at random, a wave at eight, the loss of a conductor in the middle of it.\n\n")
-	fmt.Fprintf(&b, "| nodes of a cell | cells for %s | commits a day | busiest second | longest wait for the log, s | seconds at the log's limit | logged in again after, s | readings late |\n|---|---|---|---|---|---|---|---|\n", short(float64(p.Nodes)))
+	fmt.Fprintf(&b, "\nA simulated day of one cell: changes at random, a wave at eight, the loss of a conductor in the middle of it. A reading is late when it is made more than a tenth of an interval after it was due.\n\n")
+	fmt.Fprintf(&b, "| nodes of a cell | cells for %s | commits a day | busiest second | longest wait for the log, s | seconds at the log's limit | each power is read every, s | readings late | logged in again after, s |\n|---|---|---|---|---|---|---|---|---|\n", short(float64(p.Nodes)))
 	for _, size := range []int{10_000, 50_000, 100_000, 250_000, 1_000_000} {
 		q := p
 		q.Cell = size
 		x := Simulate(c, d, q, 1)
-		fmt.Fprintf(&b, "| %d | %d | %d | %.0f | %.2f | %d | %.1f | %d |\n", size, cells(p.Nodes, size), x.Commits, x.PeakRate, x.LongestWait, x.BusySeconds, x.LoginsTook, x.ReadingsLate)
+		fmt.Fprintf(&b, "| %d | %d | %d | %.0f | %.2f | %d | %.1f | %s %% | %.1f |\n", size, cells(p.Nodes, size), x.Commits, x.PeakRate, x.LongestWait, x.BusySeconds, x.Every, digits(100*float64(x.ReadingsLate)/float64(max(1, x.Readings))), x.LoginsTook)
 	}
 	return b.String()
 }

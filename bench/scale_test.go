@@ -75,7 +75,7 @@ func TestLongIntervalsTakeASessionEach(t *testing.T) {
 		if _, after := by["logins after a loss"]; after == each || each != (want.logins != "") || each && digits(e.Used*100) != want.logins {
 			t.Errorf("%s: logins %+v, wanted %q", interval, e, want.logins)
 		}
-		if x := Simulate(costs(), d, p, 7); (x.LoginsTook == 0) != each {
+		if x := Simulate(costs(), d, p, 7); x.LoginsTook < interval.Seconds() || x.LoginsTook > interval.Seconds()+5 {
 			t.Errorf("%s: logged in again after %g s", interval, x.LoginsTook)
 		}
 	}
@@ -91,13 +91,40 @@ func TestSimulatedDay(t *testing.T) {
 	if got := float64(a.Commits); math.Abs(got-want)/want > 0.01 {
 		t.Errorf("%g commits, wanted about %g", got, want)
 	}
-	if a.BusySeconds > 1 || a.ReadingsLate != 0 || a.LoginsTook < 17 || a.LoginsTook > 20 { // 16,667 at 1,000/s
+	// First readings begin 2 s after the loss and are spread over 45 s: 370 of 1,000 logins/s. 50,000 readings in 45 s, but for those.
+	if a.BusySeconds != 0 || a.ReadingsLate != 0 || a.LoginsTook < 46 || a.LoginsTook > 48 || math.Abs(a.Every-45) > 0.1 {
 		t.Errorf("a cell of 50,000: %+v", a)
 	}
 	p.Cell = 10_000_000 // the wave alone is 6,667 commits/s
 	b := Simulate(costs(), d, p, 7)
 	if b.BusySeconds < 600 || b.LongestWait < 60 || b.ReadingsLate == 0 {
 		t.Errorf("a cell far beyond the log's limit: %+v", b)
+	}
+}
+
+// Readings are made as the rates allow, whatever the interval says.
+func TestSimulatedDayKeepsTheRates(t *testing.T) {
+	for _, x := range []struct {
+		cell     int
+		interval time.Duration
+		every    float64 // s, worked out
+		late     float64 // share of the readings
+		logins   [2]float64
+	}{
+		{100_000, 45 * time.Second, 45, 0, [2]float64{46, 48}},
+		{180_000, 45 * time.Second, 45, 0, [2]float64{61, 63}},       // 60,000 logins at 1,000/s; 4,000 readings/s of 5,000
+		{1_000_000, 45 * time.Second, 200, 1, [2]float64{330, 2000}}, // 22,222 readings/s wanted
+		{500_000, time.Minute, 500, 1, [2]float64{100, 1000}},        // a login for each of 8,333 readings/s wanted, and 1,000/s allowed
+		{50_000, time.Minute, 60, 0, [2]float64{61, 63}},             // 833 logins/s
+		{2000, 500 * time.Millisecond, 0.5, 0, [2]float64{2, 4}},     // 4,000 readings/s
+	} {
+		d, p := DefaultDemand(), DefaultPlan()
+		d.Interval, p.Cell = x.interval, x.cell
+		a := Simulate(costs(), d, p, 1)
+		late := float64(a.ReadingsLate) / float64(a.Readings)
+		if math.Abs(a.Every-x.every) > 0.02*x.every || math.Abs(late-x.late) > 0.01 || a.LoginsTook < x.logins[0] || a.LoginsTook > x.logins[1] {
+			t.Errorf("%d every %s: %+v, wanted every %g s, %g late, logins after %v s", x.cell, x.interval, a, x.every, x.late, x.logins)
+		}
 	}
 }
 
