@@ -230,7 +230,8 @@ func TestChartsAreDrawn(t *testing.T) {
 // A time line's axis begins shortly before anything happens and ends after the last thing; nothing before it is lost.
 func TestTimeLinesHaveTheirEnds(t *testing.T) {
 	c := Chart{Name: "takeover", LogX: true, Share: true, Steps: true, Curves: []Curve{
-		{Name: "noticed", X: []float64{1.2, 1.2}, Y: []float64{0, 1}}, {Name: "in a sweep", X: []float64{0.02, 0.04, 1.3}, Y: []float64{0, 0, 1}},
+		{Name: "noticed", X: []float64{1.2, 1.2}, Y: []float64{0, 1}},
+		{Name: "in a sweep", X: []float64{0.02, 0.04, 1.3}, Y: []float64{0, 0, 1}},
 		{Name: "ended", X: []float64{0, 12, 12.5}, Y: []float64{0, 0.5, 1}},
 	}}
 	from, to, most := c.ends()
