@@ -41,14 +41,15 @@ type entry struct {
 	hinted   atomic.Bool // its BMC has said that something happened, and no reading has begun since
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
 	missed   atomic.Uint32
-	fails    atomic.Uint32             // failures that the record counts
-	eager    atomic.Uint32             // quick readings left after a change
-	rests    atomic.Bool               // the last reading was not asked: its BMC is left alone, so that the next one comes in its turn
-	refused  atomic.Int64              // unix nanoseconds of the last refused login, as recorded; 0 = none
-	seen     atomic.Int64              // unix nanoseconds of the last answer that matched: power confirmed at
-	asked    node.Rev                  // revision when the reading began; owned by whoever set busy
-	began    time.Time                 // when the reading began; likewise
-	times    atomic.Pointer[latencies] // of its vendor; set before the first poll
+	fails    atomic.Uint32               // failures that the record counts
+	eager    atomic.Uint32               // quick readings left after a change
+	rests    atomic.Bool                 // the last reading was not asked: its BMC is left alone, so that the next one comes in its turn
+	refused  atomic.Int64                // unix nanoseconds of the last refused login, as recorded; 0 = none
+	seen     atomic.Int64                // unix nanoseconds of the last answer that matched: power confirmed at
+	asked    node.Rev                    // revision when the reading began; owned by whoever set busy
+	began    time.Time                   // when the reading began; likewise
+	health   atomic.Pointer[node.Health] // what its sensors said when they were read last, nil = nothing
+	times    atomic.Pointer[latencies]   // of its vendor; set before the first poll
 
 	mu     sync.Mutex // guards handle, info and closed
 	handle bmc.Handle
@@ -121,6 +122,7 @@ func (e *entry) prepare(p bmc.Poller, n *node.Node) {
 	}
 	h, err := p.Prepare(n)
 	if e.handle != nil {
+		e.health.Store(nil) // it may be another machine
 		e.handle.Close()
 	}
 	e.handle, e.info, e.vendor = nil, n.DriverInfo, vendorOf(n)

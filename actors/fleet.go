@@ -309,22 +309,7 @@ func (f *Fleet) Do(ctx context.Context, uuid string, meta node.Meta, m node.Msg)
 		}
 	}
 	if q, ok := m.(node.GetConfirmed); ok {
-		if q.Hint {
-			f.Sweep().hintNode(uuid)
-		}
-		for _, at := range q.BMCs {
-			f.Sweep().Hint(at)
-		}
-		told := node.Confirmed{At: f.Sweep().ConfirmedAt(uuid)}
-		for _, other := range q.Nodes {
-			if at := f.Sweep().ConfirmedAt(other); !at.IsZero() {
-				if told.All == nil {
-					told.All = make(map[string]time.Time, len(q.Nodes))
-				}
-				told.All[other] = at
-			}
-		}
-		return told, nil
+		return f.Sweep().confirmed(uuid, q), nil
 	}
 	if n, ok := f.cfg.Store.Node(uuid); ok && looks(m) {
 		return f.look(ctx, n, m)

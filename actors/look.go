@@ -120,6 +120,9 @@ func (f *Fleet) lookAt(n *node.Node, m node.Msg) (value any, err error) {
 			return nil, unsupported
 		}
 		all, err := d.Sensors.Sensors(f.ctx, n)
+		if err == nil {
+			f.Sweep().felt(n.UUID, all)
+		}
 		return node.Sensors{All: all}, err
 	}
 }

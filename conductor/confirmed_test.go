@@ -20,14 +20,17 @@ import (
 func TestAnyConductorKnowsWhenPowerWasConfirmed(t *testing.T) {
 	const nodes = 6
 	f := simulated(t, nodes)
-	cs := several(t, 2, func(_ int, c *Config) { c.SyncInterval = 200 * time.Millisecond })
+	cs := several(t, 2, func(_ int, c *Config) {
+		c.SyncInterval, c.IPMI.Rate, c.IPMI.SubnetRate = 200*time.Millisecond, 0, 0 // a reading of sensors is 75 commands
+	})
 	managed(t, cs[0], f, nodes)
 	type told struct {
-		At    *time.Time `json:"power_confirmed_at"`
-		Nodes []told
+		At     *time.Time `json:"power_confirmed_at"`
+		Health string     `json:"sensor_health"`
+		Nodes  []told
 	}
 	confirmed := func(c *Conductor, path string) (doc told) {
-		q, _ := http.NewRequest(http.MethodGet, c.APIURL()+path+"?fields="+wire.PowerConfirmedAt, nil)
+		q, _ := http.NewRequest(http.MethodGet, c.APIURL()+path+"?fields="+wire.PowerConfirmedAt+","+wire.SensorHealth, nil)
 		q.Header.Set("X-OpenStack-Ironic-API-Version", "1.80")
 		q.Header.Set(wire.HeaderExtensions, "1")
 		r, err := http.DefaultClient.Do(q)
@@ -45,6 +48,23 @@ func TestAnyConductorKnowsWhenPowerWasConfirmed(t *testing.T) {
 		for _, c := range cs {
 			list := confirmed(c, "/v1/nodes").Nodes
 			if !late(confirmed(c, "/v1/nodes/m1")) || len(list) != nodes || slices.ContainsFunc(list, func(x told) bool { return !late(x) }) {
+				return false
+			}
+		}
+		return true
+	})
+	// Whoever asks for the sensors, their owner remembers what they said, and each conductor tells.
+	for i, c := range cs {
+		name := "m" + strconv.Itoa(i)
+		until(t, "the sensors of "+name+" are read", func() bool {
+			code, _ := get(t, c.APIURL()+"/v1/x/nodes/"+name+"/sensors")
+			return code == http.StatusOK
+		})
+	}
+	until(t, "every conductor tells what the sensors of two machines said", func() bool {
+		for _, c := range cs {
+			list := confirmed(c, "/v1/nodes").Nodes
+			if n := len(slices.DeleteFunc(list, func(x told) bool { return x.Health != "critical" })); n != 2 {
 				return false
 			}
 		}

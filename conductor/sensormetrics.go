@@ -23,6 +23,7 @@ import (
 type samples struct {
 	name, uuid, instance string
 	at                   time.Time
+	health               string // one of node.HealthStates, "" = not known
 	all                  []sample
 }
 
@@ -31,9 +32,12 @@ type sample struct {
 	value                          float64
 }
 
-// newSamples keeps what ironic-prometheus-exporter would show.
-func newSamples(n *node.Node, at time.Time, sorted map[string]map[string]map[string]string) *samples {
+// newSamples keeps what ironic-prometheus-exporter would show, and the machine's health, nil = not known.
+func newSamples(n *node.Node, at time.Time, sorted map[string]map[string]map[string]string, health *node.Health) *samples {
 	x := &samples{name: n.Name, uuid: n.UUID, instance: n.InstanceUUID, at: at}
+	if health != nil {
+		x.health = health.State
+	}
 	if x.instance == "" {
 		x.instance = n.UUID
 	}
@@ -47,7 +51,10 @@ func newSamples(n *node.Node, at time.Time, sorted map[string]map[string]map[str
 	return x
 }
 
-const payloadTime = "baremetal_last_payload_timestamp_seconds"
+const (
+	payloadTime = "baremetal_last_payload_timestamp_seconds"
+	nodeHealth  = "ferrite_node_health" // the exporter has no such thing
+)
 
 // ServeHTTP is GET /metrics/sensors: every machine's sensors under the names of ironic-prometheus-exporter.
 func (s *sensors) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -78,6 +85,7 @@ func (s *sensors) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	for _, x := range nodes {
 		_, _ = out.WriteString(payloadTime + "{" + x.labels() + "} " + strconv.FormatInt(x.at.Unix(), 10) + "\n")
 	}
+	writeHealth(out, nodes)
 	for _, metric := range slices.Sorted(maps.Keys(byMetric)) {
 		head(metric, "Sensors of machines as their BMCs tell, under the name that ironic-prometheus-exporter gives them.")
 		lines := byMetric[metric]
@@ -95,6 +103,17 @@ func (s *sensors) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 			}
 			_, _ = out.WriteString(text + "} " + strconv.FormatFloat(x.value, 'g', -1, 64) + "\n")
 		}
+	}
+}
+
+// writeHealth appends what each machine's sensors say together.
+func writeHealth(out *bufio.Writer, nodes []*samples) {
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(x *samples) bool { return x.health == "" })
+	if len(nodes) > 0 {
+		_, _ = fmt.Fprintf(out, "# HELP %s The worst that a machine's sensors say: 0 ok, 1 warning, 2 critical.\n# TYPE %[1]s gauge\n", nodeHealth)
+	}
+	for _, x := range nodes {
+		_, _ = out.WriteString(nodeHealth + "{" + x.labels() + "} " + strconv.Itoa(slices.Index(node.HealthStates(), x.health)) + "\n")
 	}
 }
 

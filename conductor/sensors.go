@@ -216,7 +216,7 @@ func (s *sensors) one(ctx context.Context, n *node.Node) (ok bool) {
 		return true
 	}
 	s.read.Add(1)
-	s.keep(n.UUID, newSamples(n, at, sorted))
+	s.keep(n.UUID, newSamples(n, at, sorted, node.HealthOf(all.All, at)))
 	s.send(s.encoder.Encode(n, time.Now(), sorted))
 	return true
 }

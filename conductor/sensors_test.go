@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"ferrite/httpapi/wire"
 	"ferrite/node"
 	"ferrite/sim"
 )
@@ -64,10 +66,14 @@ func (r *rack) node(name string, i int, more string) string {
 	return uuid
 }
 
-func (r *rack) call(method, path, body string, want int) map[string]any {
+// call has the extensions that are named set to 1.
+func (r *rack) call(method, path, body string, want int, extensions ...string) map[string]any {
 	r.t.Helper()
 	q, _ := http.NewRequest(method, r.c.APIURL()+path, strings.NewReader(body))
 	q.Header.Set("X-OpenStack-Ironic-API-Version", "1.115")
+	for _, name := range extensions {
+		q.Header.Set(name, "1")
+	}
 	a, err := http.DefaultClient.Do(q)
 	if err != nil {
 		r.t.Fatal(err)
@@ -174,6 +180,15 @@ func TestSensorData(t *testing.T) {
 	if _, metrics := get(t, r.c.APIURL()+"/metrics"); !strings.Contains(metrics, "conductor_sensor_published_total 1\n") || !strings.Contains(metrics, "conductor_sensor_nodes_total 1\n") {
 		t.Error("/metrics does not count one node that was read and one message")
 	}
+	health := func() []any {
+		n := r.call("GET", "/v1/nodes/"+uuid+"?fields=health,sensor_health,sensor_health_at,sensor_health_sensors", "", 200, wire.HeaderExtensions)
+		at, _ := n["sensor_health_at"].(string)
+		return []any{n["health"], n["sensor_health"], n["sensor_health_sensors"], at != ""}
+	}
+	broken := []any{nil, "critical", []any{"Fan1B (0x31)", "Status (0x86)"}, true}
+	if got, series := health(), `ferrite_node_health{node_name="m1",node_uuid="`+uuid+`",instance_uuid="`+uuid+`"} 2`+"\n"; !reflect.DeepEqual(got, broken) || !strings.Contains(text, series) {
+		t.Errorf("its health is %v: wanted %v, and %s in\n%s", got, broken, series, text)
+	}
 	// The next round is told over the same connection.
 	r.bmcs.BMC(0).Change(5, func(s *sim.Sensor) { s.Raw = 25 })
 	r.c.sensors.round(t.Context())
@@ -185,6 +200,9 @@ func TestSensorData(t *testing.T) {
 	r.c.sensors.round(t.Context())
 	if _, text := get(t, r.c.APIURL()+"/metrics/sensors"); strings.Contains(text, uuid) {
 		t.Error("the values of a dead BMC are still shown")
+	}
+	if got := health(); !reflect.DeepEqual(got, broken) {
+		t.Errorf("the last that is known of its health is %v: wanted %v", got, broken)
 	}
 	if n := r.c.sensors.failed.Load(); n != 1 {
 		t.Errorf("%d failures: wanted one", n)

@@ -36,6 +36,7 @@ func (c *Conductor) serve(ctx context.Context, ln net.Listener) error {
 		Chassis:  &chassis{store: c.store, encode: c.encoder(), log: c.log},
 		Logger:   c.log, TLS: c.cfg.APITLS, PublicEndpoint: c.cfg.PublicEndpoint, HtpasswdFile: file, MaxLimit: c.cfg.MaxLimit, Limits: c.cfg.APILimits,
 		Confirmed:     c.fleet.Sweep().ConfirmedAt,
+		SensorHealth:  c.fleet.Sweep().Health,
 		Notifications: kept{c.store, c.identity}, Backups: c.store, Secrets: c.keys, Cluster: overview{c},
 	})
 	if err != nil {

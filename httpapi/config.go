@@ -83,6 +83,8 @@ type Config struct {
 
 	// Confirmed tells when a node's BMC last confirmed its power state, zero = not yet; nil = never.
 	Confirmed func(uuid string) time.Time
+	// SensorHealth tells what a node's sensors said when they were read last, nil = they were not; nil = they are not read.
+	SensorHealth func(uuid string) *node.Health
 
 	Notifications Notifications // GET /v1/x/notifications; nil = 404
 	Backups       Backups       // GET /v1/x/backup; nil = 404

@@ -25,51 +25,89 @@ func (r *request) nodeFields(names []string) ([]*wire.Field[node.Node], error) {
 	return slices.Concat(fields, more), err
 }
 
-// confirmedWait is how long an answer about nodes waits for their owners to say when their power was confirmed.
+// confirmedWait is how long an answer about nodes waits for their owners to say what they alone know.
 const confirmedWait = 500 * time.Millisecond
 
-// confirmedAtOnce bounds the nodes that one owner is asked of in one call: its answer is some 80 bytes a node.
+// confirmedAtOnce bounds the nodes that one owner is asked of in one call: its answer is some 80 bytes a node, 250 with health.
 const confirmedAtOnce = 10_000
+
+// hearsay is what conductors have told of the nodes that they look after.
+type hearsay struct {
+	mu     sync.Mutex // guards the maps while others are asked
+	at     map[string]time.Time
+	health map[string]*node.Health
+}
+
+// here notes what this conductor knows of a node, and reports whether that is anything.
+func (k *hearsay) here(v *wire.View, uuid string) bool {
+	if v.Confirmed != nil {
+		if at := v.Confirmed(uuid); !at.IsZero() {
+			k.at[uuid] = at
+		}
+	}
+	if v.Health != nil {
+		if h := v.Health(uuid); h != nil {
+			k.health[uuid] = h
+		}
+	}
+	return !k.at[uuid].IsZero() || k.health[uuid] != nil
+}
+
+// told notes what another one said of the nodes that it was asked of.
+func (k *hearsay) told(asked []string, c node.Confirmed) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, uuid := range asked {
+		if k.at[uuid] = c.All[uuid]; i == 0 {
+			k.at[uuid] = c.At
+		}
+		if h, ok := c.Health[uuid]; ok {
+			k.health[uuid] = &h
+		}
+	}
+}
 
 // askConfirmed has an answer tell what the owners of its nodes know: this conductor, and others by one call to each. Who does
 // not answer in time is as good as one who does not know.
 func (r *request) askConfirmed(nodes []*node.Node, fields []*wire.Field[node.Node]) {
-	local := r.view.Confirmed
-	if local == nil || !r.extended() || !slices.ContainsFunc(fields, func(f *wire.Field[node.Node]) bool { return f.Name == wire.PowerConfirmedAt }) {
+	wanted, health := false, false
+	for _, f := range fields {
+		owner, h := wire.OfOwner(f.Name)
+		wanted, health = wanted || owner, health || h
+	}
+	if !wanted || !r.extended() || r.view.Confirmed == nil && r.view.Health == nil {
 		return
 	}
-	known := make(map[string]time.Time, len(nodes))
+	known := &hearsay{at: make(map[string]time.Time, len(nodes)), health: map[string]*node.Health{}}
 	others := map[string][]string{}
 	for _, n := range nodes {
-		if at := local(n.UUID); !at.IsZero() {
-			known[n.UUID] = at
-		} else if owner := r.s.cfg.Members.OwnerOf(n); owner != "" && owner != r.s.cfg.Members.Self() {
+		if known.here(&r.view, n.UUID) {
+			continue
+		}
+		if owner := r.s.cfg.Members.OwnerOf(n); owner != "" && owner != r.s.cfg.Members.Self() {
 			others[owner] = append(others[owner], n.UUID)
 		}
 	}
-	r.view.Confirmed = func(uuid string) time.Time { return known[uuid] }
-	if len(others) == 0 {
-		return
+	if len(others) > 0 {
+		r.leave()
+		r.askOthers(known, others, health)
 	}
-	r.leave()
+	r.view.Confirmed = func(uuid string) time.Time { return known.at[uuid] }
+	r.view.Health = func(uuid string) *node.Health { return known.health[uuid] }
+}
+
+// askOthers asks each owner of the nodes that it looks after, and waits for all.
+func (r *request) askOthers(known *hearsay, others map[string][]string, health bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), confirmedWait)
 	defer cancel()
 	meta := node.Meta{RequestID: r.global, Minor: r.minor(), Rank: r.rank()}
-	var mu sync.Mutex // guards known
 	var wg sync.WaitGroup
 	for _, uuids := range others {
 		for part := range slices.Chunk(uuids, confirmedAtOnce) {
 			wg.Go(func() {
-				reply, err := r.s.cfg.Commands.Do(ctx, part[0], meta, node.GetConfirmed{Nodes: part[1:]})
-				told, ok := reply.(node.Confirmed)
-				if err != nil || !ok {
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				known[part[0]] = told.At
-				for _, uuid := range part[1:] {
-					known[uuid] = told.All[uuid]
+				reply, err := r.s.cfg.Commands.Do(ctx, part[0], meta, node.GetConfirmed{Nodes: part[1:], Health: health})
+				if told, ok := reply.(node.Confirmed); ok && err == nil {
+					known.told(part, told)
 				}
 			})
 		}

@@ -168,3 +168,62 @@ func TestConfirmedAtIsAskedOfTheOwners(t *testing.T) {
 		t.Errorf("an owner that is away: %s", a.text)
 	}
 }
+
+// What a node's sensors said when they were read last is told by the same call, and only where it is wanted.
+func TestSensorHealthIsAskedOfTheOwners(t *testing.T) {
+	of := map[string]string{fleetID(0): "cond-b", fleetID(3): "cond-b", fleetID(1): "cond-c"}
+	at := time.Date(2026, 11, 21, 10, 20, 30, 0, time.UTC)
+	w := newWorld(t, func(c *httpapi.Config) {
+		c.Members = shared{c.Members, of}
+		c.SensorHealth = func(uuid string) *node.Health {
+			if uuid == fleetID(2) {
+				return &node.Health{State: node.HealthOK, At: at}
+			}
+			return nil
+		}
+	})
+	w.fleet()
+	w.owner.before = func(first string, m node.Msg) (any, error, bool) {
+		q, ok := m.(node.GetConfirmed)
+		switch {
+		case !ok:
+			return nil, nil, false
+		case of[first] == "cond-c": // an older one, which knows nothing of it
+			return node.Confirmed{At: at}, nil, true
+		case !q.Health:
+			return node.Confirmed{}, nil, true
+		}
+		return node.Confirmed{Health: map[string]node.Health{fleetID(3): {State: node.HealthCritical, At: at, Sensors: []string{"Fan (0x1)", "Temp (0x2)"}}}}, nil, true
+	}
+	const header = wire.HeaderExtensions + ": 1"
+	const ok, broken, none = `"sensor_health":"ok","sensor_health_at":"2026-11-21T10:20:30+00:00","sensor_health_sensors":[]`,
+		`"sensor_health":"critical","sensor_health_at":"2026-11-21T10:20:30+00:00","sensor_health_sensors":["Fan (0x1)","Temp (0x2)"]`,
+		`"sensor_health":null,"sensor_health_at":null,"sensor_health_sensors":null`
+	for i, want := range map[int]string{0: none, 1: none, 2: ok, 3: broken, 4: none} {
+		if a := w.want(200, "GET", "/v1/nodes/"+fleetID(i), "", header); !strings.Contains(strings.ReplaceAll(a.text, ", ", ","), want) {
+			t.Errorf("node %d: wanted %s, got %s", i, want, a.text)
+		}
+		if a := w.want(200, "GET", "/v1/nodes/"+fleetID(i), ""); strings.Contains(a.text, "sensor_health") {
+			t.Errorf("node %d tells a client of Ironic's of it", i)
+		}
+	}
+	w.owner.asked = nil
+	a := w.want(200, "GET", "/v1/nodes?fields=uuid,sensor_health", "", header)
+	told := map[string]any{}
+	for _, x := range a.list("nodes") {
+		n := x.(map[string]any)
+		told[n["uuid"].(string)] = n["sensor_health"]
+	}
+	if told[fleetID(2)] != "ok" || told[fleetID(3)] != "critical" || told[fleetID(0)] != nil || len(w.owner.asked) != 2 {
+		t.Errorf("a list in %d calls: %v", len(w.owner.asked), told)
+	}
+	w.owner.asked = nil
+	w.want(200, "GET", "/v1/nodes?fields=uuid,power_confirmed_at", "", header)
+	for _, m := range w.owner.asked {
+		if m.(node.GetConfirmed).Health {
+			t.Error("health is asked for that nobody wants")
+		}
+	}
+	w.want(400, "GET", "/v1/nodes?sort_key=sensor_health", "", header)
+	w.want(400, "GET", "/v1/nodes?fields=sensor_health", "")
+}

@@ -182,7 +182,7 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	r.id = "req-" + uuid.NewString()
 	r.global = callersID(&ctx.Request.Header, r.id)
 	r.base = s.base(ctx)
-	r.view.Conductor, r.view.Confirmed = s.cfg.Members.OwnerOf, s.cfg.Confirmed
+	r.view.Conductor, r.view.Confirmed, r.view.Health = s.cfg.Members.OwnerOf, s.cfg.Confirmed, s.cfg.SensorHealth
 	r.parseQuery()
 	defer s.finish(r, start)
 	err := r.readBody()

@@ -51,11 +51,13 @@ type (
 	// GetEvents reads the newest events of the machine's log. Reply: Events.
 	GetEvents struct{ Limit int } // 0 = all
 
-	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed. It asks no BMC; with
+	// GetConfirmed asks the conductor that looks after a node when its power state was last confirmed, and with Health what its
+	// sensors said when they were read last. It asks no BMC; with
 	// Hint that conductor reads the node's power soon, because the BMC has said that something happened. Reply: Confirmed.
 	GetConfirmed struct {
-		Hint  bool
-		Nodes []string `json:",omitempty"` // UUIDs of nodes of the same conductor that it is to tell of, too
+		Hint   bool
+		Health bool     `json:",omitempty"`
+		Nodes  []string `json:",omitempty"` // UUIDs of nodes of the same conductor that it is to tell of, too
 		// BMCs have said that something happened, and some of them may be known to that conductor under their names.
 		BMCs []netip.Addr `json:",omitempty"`
 	}
@@ -63,6 +65,8 @@ type (
 	Confirmed struct {
 		At  time.Time            // zero = not yet since that conductor looks after it
 		All map[string]time.Time `json:",omitempty"` // of Nodes, those whose power was confirmed; nil from an older conductor
+		// Health is what was asked of the node and of Nodes, of those whose sensors were read.
+		Health map[string]Health `json:",omitempty"`
 	}
 )
 

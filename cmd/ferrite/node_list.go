@@ -77,7 +77,8 @@ func newNodeList(a *apiFlags) *cobra.Command {
 		Use: "list [TARGETS...]", Short: "List nodes",
 		Long: `List nodes, all or those that are named. Pages are fetched and printed as they come. Names that no node has are told at
 the end, and the exit code is 1. --fields also knows power_confirmed_at: when the BMC last said what the record has, None while its
-conductor does not know.
+conductor does not know; and sensor_health (ok, warning, critical), sensor_health_at and sensor_health_sensors: what the machine's
+sensors said when they were read last, None when they were not.
 
 --fold prints one line for each power state, provision state and maintenance, with the nodes as host ranges.
 --watch shows the list anew again and again; off a terminal it prints what there is and then one line a change.`,
@@ -85,6 +86,7 @@ conductor does not know.
 			"  ferrite node list --provision-state active --power-state off\n" +
 			"  ferrite node list 'r07n[1-9]' --fields name,power_state,last_error\n" +
 			"  ferrite node list --fields name,power_state,power_confirmed_at\n" +
+			"  ferrite node list --fields name,sensor_health,sensor_health_sensors\n" +
 			"  ferrite node list --long -o json | jq .[].driver_info\n" +
 			"  ferrite node list --fold --watch",
 		RunE: func(c *cobra.Command, args []string) error { return l.run(c, args) },

@@ -57,6 +57,9 @@ func (f *fakeAPI) node(i int) map[string]any {
 	if f.confirmed {
 		f.age++ // every look finds a newer reading
 		n["power_confirmed_at"] = time.Unix(int64(f.age), 0).UTC().Format(time.RFC3339)
+		if strings.Contains(f.asked.Get("fields"), "sensor_health") {
+			n["sensor_health"], n["sensor_health_sensors"] = "critical", []string{"Fan (0x1)"}
+		}
 	}
 	if (i+1)%10 == 0 && f.power[i] == "power off" {
 		n["last_error"] = "the BMC does not answer"
@@ -154,7 +157,12 @@ func TestNodeListOfManyPages(t *testing.T) {
 // What Ironic's API has no field for is asked for by name, and shown.
 func TestNodeTellsWhenPowerWasConfirmed(t *testing.T) {
 	f := newFakeAPI(t, 2)
-	code, out, errOut := ferrite("node", "list", "n0002", "--fields", "name,power_confirmed_at")
+	code, out, errOut := ferrite("node", "list", "n0002", "--fields", "name,sensor_health,sensor_health_sensors")
+	if code != 0 || !strings.Contains(out, `n0002  critical       ["Fan (0x1)"]`) {
+		t.Errorf("%d, %q, %q", code, out, errOut)
+	}
+	f.age = 0
+	code, out, errOut = ferrite("node", "list", "n0002", "--fields", "name,power_confirmed_at")
 	if fields := strings.Split(f.asked.Get("fields"), ","); code != 0 || !slices.Contains(fields, "power_confirmed_at") || !strings.Contains(out, "n0002  1970-01-01T00:00:02Z") {
 		t.Errorf("list: %d %s, asked for %q\n%s", code, errOut, fields, out)
 	}

@@ -93,7 +93,7 @@ func (a *apiFlags) watchNode(c *cobra.Command, api *client.Client, ident string,
 		}
 		at := time.Now().Format("15:04:05")
 		for _, f := range slices.Sorted(maps.Keys(now.fields)) {
-			if f == "updated_at" || f == "power_confirmed_at" || f == "links" || was.text(f) == now.text(f) {
+			if f == "updated_at" || f == "power_confirmed_at" || f == "sensor_health_at" || f == "links" || was.text(f) == now.text(f) {
 				continue
 			}
 			if _, err := fmt.Fprintf(out, "%s  %s  %s -> %s\n", at, f, was.text(f), now.text(f)); err != nil {

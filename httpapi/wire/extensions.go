@@ -15,6 +15,14 @@ const HeaderExtensions = "Ferrite-Extensions"
 // PowerConfirmedAt is when a node's power state was last confirmed by its BMC.
 const PowerConfirmedAt = "power_confirmed_at"
 
+// What a node's sensors said when they were read last: the worst of it, when that was, and which are not ok. All are null when
+// they were not read.
+const (
+	SensorHealth        = "sensor_health"
+	SensorHealthAt      = "sensor_health_at"
+	SensorHealthSensors = "sensor_health_sensors"
+)
+
 // NodeExtensions are the fields that Ironic's nodes do not have. They cannot be written or sorted by.
 var NodeExtensions = []*Field[node.Node]{
 	{
@@ -26,6 +34,33 @@ var NodeExtensions = []*Field[node.Node]{
 			return AppendTime(b, v.Confirmed(n.UUID))
 		},
 	},
+	health(SensorHealth, "string or null", func(b []byte, h *node.Health) []byte { return AppendString(b, h.State) }),
+	health(SensorHealthAt, "string or null", func(b []byte, h *node.Health) []byte { return AppendTime(b, h.At) }),
+	health(SensorHealthSensors, "array of strings or null", func(b []byte, h *node.Health) []byte { return AppendStrings(b, h.Sensors) }),
+}
+
+// health is a field of what a node's sensors said.
+func health(name, kind string, fn func(b []byte, h *node.Health) []byte) *Field[node.Node] {
+	return &Field[node.Node]{Name: name, Type: kind, Append: func(b []byte, v *View, n *node.Node) []byte {
+		if v.Health != nil {
+			if h := v.Health(n.UUID); h != nil {
+				return fn(b, h)
+			}
+		}
+		return append(b, "null"...)
+	}}
+}
+
+// OfOwner reports whether the conductor that looks after a node is who knows a field, besides healthy = of its sensors.
+func OfOwner(name string) (owner, healthy bool) {
+	switch name {
+	case PowerConfirmedAt:
+		return true, false
+	case SensorHealth, SensorHealthAt, SensorHealthSensors:
+		return true, true
+	default:
+		return false, false
+	}
 }
 
 // Extensions are those of NodeExtensions that are asked for, and the other names: by nothing (nil) all of them.

@@ -39,6 +39,8 @@ type View struct {
 	Conductor func(n *node.Node) string
 	// Confirmed tells when a node's power state was last confirmed by its BMC, zero = not yet; nil = never.
 	Confirmed func(uuid string) time.Time
+	// Health tells what a node's sensors said when they were read last, nil = nothing; nil = nothing ever.
+	Health func(uuid string) *node.Health
 
 	base []byte // escaped for JSON
 }
@@ -50,7 +52,7 @@ func NewView(minor int, base string) *View {
 	return v
 }
 
-// Reset makes a used view a new one; Conductor and Confirmed stay.
+// Reset makes a used view a new one; Conductor, Confirmed and Health stay.
 func (v *View) Reset(minor int, base string) {
 	v.Minor, v.base = minor, jsontext.AppendEscaped(v.base[:0], base)
 }
