@@ -207,7 +207,7 @@ func testValues(t *testing.T, s *suite) {
 		Intent: &node.Intent{ID: "i", Verb: "power", Since: at, Timeout: time.Minute, Steps: []node.StepSpec{
 			{Interface: "deploy", Step: "erase", Args: map[string]any{"password": "p", "n": float64(1)}},
 		}},
-		SyncFails: 2, Outer: 7,
+		SyncFails: 2, Refused: &node.Refusal{At: at, Times: 2}, Outer: 7,
 	}
 	given := want.Clone()
 	given.Rev, given.Created = 99, 98 // not the caller's to say
