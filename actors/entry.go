@@ -40,6 +40,7 @@ type entry struct {
 	differs  atomic.Bool // the last answer was not what is recorded
 	hinted   atomic.Bool // its BMC has said that something happened, and no reading has begun since
 	between  bool        // the reading under way is an extra one; owned by whoever set busy
+	turns    uint32      // readings in turn that failed in a row; likewise
 	missed   atomic.Uint32
 	fails    atomic.Uint32               // failures that the record counts
 	eager    atomic.Uint32               // quick readings left after a change
@@ -189,6 +190,7 @@ func state(record uint64) node.PowerState {
 func (e *entry) PowerPolled(hw node.PowerState, err error) {
 	asked, began, between, mode := e.asked, e.began, e.between, e.mode.Load()
 	where, named := e.address()
+	turns := e.lostTurns(err)
 	e.busy.Store(false)
 	if e.hinted.Load() { // meanwhile: this reading may have been too early for it
 		e.s.soon(e)
@@ -221,7 +223,7 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 			return
 		}
 		if mode == modeSync && !between {
-			if e.last() && e.early(where, named) {
+			if e.last() && e.early(where, named, turns, err) {
 				stats.frozen.Add(1)
 				e.refusal(mode, asked, refused)
 				return
@@ -271,6 +273,17 @@ func (e *entry) PowerPolled(hw node.PowerState, err error) {
 			e.send(&outcome{msg: node.RecoverySample{Rev: asked, State: hw}, sample: true})
 		}
 	}
+}
+
+// lostTurns counts the readings in turn that failed in a row, with this one. Only whoever set busy may call it.
+func (e *entry) lostTurns(err error) uint32 {
+	switch {
+	case err == nil:
+		e.turns = 0
+	case !e.between && !unasked(err):
+		e.turns++
+	}
+	return e.turns
 }
 
 // last reports whether the next failure sends the node to maintenance.

@@ -58,11 +58,6 @@ func (e *entry) unheard(where netip.Addr, named bool, err error) (frozen bool) {
 	return frozen
 }
 
-// early reports whether a failure comes too soon to tell a node's from its network's.
-func (e *entry) early(where netip.Addr, named bool) bool {
-	return named && !where.IsValid() && e.named.Load().early()
-}
-
 // resolved takes in what an entry's name was at a reading, zero = it could not be resolved. It reports whether nothing may
 // follow from that failure now.
 func (s *Sweep) resolved(e *entry, at netip.Addr) (frozen bool) {

@@ -167,6 +167,17 @@ func (u *subnet) answered(e *stake, yes bool) (frozen bool) {
 	return u.down.Load() && !u.late
 }
 
+// early reports whether a failure comes too soon to tell a node's from its network's, where there are enough nodes for one: it is
+// the first in turn that this conductor sees, however many retries there are (power_state_sync_max_retries 0, or a node that
+// is taken over with all of them used up). All others that fail with it have been read at the next one.
+func (e *entry) early(where netip.Addr, named bool, turns uint32, err error) bool {
+	if named && !where.IsValid() {
+		return e.named.Load().early()
+	}
+	net := e.subnet.Load()
+	return net != nil && turns < 2 && !denied(err) && net.crowd()
+}
+
 // crowd reports whether there are enough nodes, of all conductors, for a failure of the whole network; unknown = yes.
 func (u *subnet) crowd() bool {
 	u.mu.Lock()

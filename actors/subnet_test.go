@@ -167,6 +167,45 @@ func TestAFewFailuresAreTheMachines(t *testing.T) {
 	}
 }
 
+// Without retries a rack that fails is one all the same: no node is given up on at the first reading of its turn that fails. A few
+// dead ones go to maintenance at the second, and where there are few nodes at the first.
+func TestASubnetThatFailsWithoutRetries(t *testing.T) {
+	none := func(c *Config) { c.Policy.MaxRetries = 0 }
+	kept := func(w *world, ids []string, rounds, dead int) {
+		t.Helper()
+		w.rounds(rounds, ids)
+		for i, id := range ids {
+			if n, _ := w.store.Node(id); n.Maintenance != (i < dead) {
+				t.Errorf("node %d of %d: maintenance %v after %d rounds", i, len(ids), n.Maintenance, rounds)
+			}
+		}
+	}
+	silent := func(ms []*machine) {
+		for _, m := range ms {
+			m.set(func() { m.readErr = errors.New("no answer") })
+		}
+	}
+	w, ids, ms := rackWith(t, 60, none)
+	silent(ms[:25])
+	kept(w, ids, 6, 0)
+	if n := w.f.Stats().SubnetsDown; n != 1 {
+		t.Errorf("%d subnets down: wanted 1", n)
+	}
+	w, ids, ms = rackWith(t, 30, none)
+	silent(ms[:2])
+	kept(w, ids, 1, 0)
+	kept(w, ids, 1, 2)
+	ms[5].set(func() { ms[5].readErr = errors.New("no answer") }) // one reading that fails between others that do not
+	kept(w, ids, 1, 2)
+	ms[5].set(func() { ms[5].readErr = nil })
+	kept(w, ids, 1, 2)
+	ms[5].set(func() { ms[5].readErr = errors.New("no answer") })
+	kept(w, ids, 1, 2)
+	w, ids, ms = rackWith(t, 19, none)
+	silent(ms[:3])
+	kept(w, ids, 1, 3)
+}
+
 // A rack whose BMCs refuse the login has a network: these are the nodes' own failures.
 func TestRefusedLoginsAreNoFailureOfASubnet(t *testing.T) {
 	w, ids, ms := rackOf(t, 30)
