@@ -122,7 +122,11 @@ func (h *handshake) receive(kind byte, p []byte) (done *session, err error) {
 		return nil, errIgnore
 	}
 	if p[1] != 0 {
-		return nil, statusError(name, p[1], h.phase)
+		err := statusError(name, p[1], h.phase)
+		if p[1] == 0x0d {
+			err = h.orUnlike(err)
+		}
+		return nil, err
 	}
 	h.tag++
 	switch h.phase {
@@ -168,7 +172,7 @@ func (h *handshake) rakp2(p []byte) error {
 	key := []byte(h.who.password)
 	mac := sum(h.suite, key, le32(h.own), le32(h.bmc), h.console[:], h.remote[:], h.guid[:], tail)
 	if !hmac.Equal(mac, p[40:40+h.suite.size]) {
-		return errPassword
+		return h.orUnlike(errPassword)
 	}
 	kg := []byte(h.who.kg)
 	if len(kg) == 0 {
@@ -185,6 +189,14 @@ func (h *handshake) rakp2(p []byte) error {
 	m = append(m, sum(h.suite, key, h.remote[:], le32(h.own), tail)...)
 	h.size = plain(h.packet[:], payloadRAKP3, m)
 	return nil
+}
+
+// orUnlike names the other cause of a refusal: a BMC that makes its codes unlike the standard, of a vendor that nobody named.
+func (h *handshake) orUnlike(err error) error {
+	if h.who.quirks&(quirkOpenPriv|quirkPadUser) != 0 {
+		return err
+	}
+	return fmt.Errorf("%w; or this BMC needs ipmi_quirks or properties/vendor, see Quirks in docs/BMCS.md", err)
 }
 
 func (h *handshake) rakp4(p []byte) (*session, error) {
