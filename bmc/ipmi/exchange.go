@@ -211,6 +211,7 @@ func (sh *shard) exchangeTimer(r *record) {
 		sh.transmit(r)
 	case !r.has(flagFresh): // the BMC may have forgotten the session
 		r.flags |= flagFresh
+		sh.missing(r)
 		sh.dropSession(r)
 		if c != nil {
 			c.renewed = true
@@ -317,6 +318,7 @@ func (sh *shard) replied(r *record, p reply) {
 
 // reading ends a reading of the power state; bit 0 of the first byte is power (IPMI v2.0, section 28.2).
 func (sh *shard) reading(r *record, p reply) {
+	sh.remembers(r)
 	switch {
 	case p.code != 0:
 		sh.fail(r, codeError(p.code))

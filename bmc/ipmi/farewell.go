@@ -9,15 +9,15 @@ import (
 )
 
 // farewell is a session that was told to close and has not answered yet. Close Session is a command like any other: until its
-// answer is there, or farewellTime is over, nothing else is asked of the BMC.
+// answer is there, or farewellTime is over, nothing else is asked of the BMC. Leaving does not wait for that.
 type farewell struct {
 	*session
 	till int64 // shard time
 }
 
 // farewellTime is how long the answer to Close Session is waited for before the BMC is asked something else. A BMC that has
-// forgotten the session never answers it.
-const farewellTime = closeRetry
+// forgotten the session never answers it. Where BMCs are known to be quicker (Timeouts) it is less.
+const farewellTime = time.Second
 
 // dropSession forgets the session and tells the BMC so, once. Nobody waits for the answer but the BMC's next job.
 func (sh *shard) dropSession(r *record) {
@@ -32,16 +32,20 @@ func (sh *shard) dropSession(r *record) {
 	sh.sock.push(n, r.addr)
 	sh.stats.sent.Add(1)
 	sh.forget(r)
-	r.bye = farewell{s, sh.now + int64(farewellTime)}
+	wait := max(closeRetry, min(farewellTime, sh.cfg.Timeouts[0]))
+	if r.stage == exchanging { // it has been silent for a whole try
+		wait = closeRetry
+	}
+	r.bye = farewell{s, sh.now + int64(wait)}
 }
 
-// linger ends the session of a BMC when it was not used for SessionIdle, as its BMC is about to do. Where readings are known to
+// linger ends the session of a BMC when it was not used for its idle time, as its BMC is about to do. Where readings are known to
 // come sooner that needs no timer.
 func (sh *shard) linger(r *record) {
 	if r.sess == nil || r.has(flagSteady) {
 		return
 	}
-	left := int64(sh.cfg.SessionIdle) - (sh.now - r.lastUse)
+	left := int64(sh.idle(r)) - (sh.now - r.lastUse)
 	if left <= 0 {
 		sh.dropSession(r)
 		return

@@ -32,7 +32,7 @@ func (sh *shard) settle(r *record) {
 	}
 	left := time.Duration(r.remembered() - sh.now)
 	if !r.has(flagReleased) && r.sess != nil {
-		left = max(left, sh.cfg.SessionIdle-time.Duration(sh.now-r.lastUse))
+		left = max(left, sh.idle(r)-time.Duration(sh.now-r.lastUse))
 	}
 	if left > 0 && r.stage != quarantined { // a refused login is remembered until it may be tried again
 		if r.has(flagReleased) {

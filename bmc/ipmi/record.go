@@ -40,6 +40,8 @@ type record struct {
 	recordKey
 	users int32 // handles
 
+	shortTill uint32 // second of shard time until which short is its idle time
+
 	kin atomic.Pointer[record] // ring of the logins at this BMC, nil = this is the only one; written under the shard's mutex
 
 	slot  uint32 // index in shard.slots, 0 = none yet
@@ -62,10 +64,12 @@ type record struct {
 	net  *bucket // of its subnet, nil = no limit
 	turn int64   // when its next reading may begin, as the buckets have it; 0 = not asked yet
 
-	fails    uint8 // jobs in a row that got no answer at all
-	probe    byte  // rqSeq of the probe that is outstanding or was last
-	lastUse  int64 // when the BMC last proved that the session lives (shard time)
-	heldTill int64 // no login before: cause says why
+	fails    uint8  // jobs in a row that got no answer at all
+	probe    byte   // rqSeq of the probe that is outstanding or was last
+	forgot   uint8  // readings in a row that found a kept session forgotten
+	short    uint32 // milliseconds: half of the time after which the last of them did
+	lastUse  int64  // when the BMC last proved that the session lives (shard time)
+	heldTill int64  // no login before: cause says why
 	cause    error
 	restTill int64 // no reading logs in before: refusal says why
 	refusal  error
@@ -90,6 +94,7 @@ const (
 	flagSteady                     // two readings in a row found the session alive: it is kept for the next one
 	flagBrief                      // asked less often than sessions live: each reading ends its session
 	flagDoubt                      // the next handshake of this job comes after an answer outside of a session
+	flagLost                       // the session that this reading began in got no answer
 	flagSilent                     // this job is counted in fails
 )
 

@@ -111,7 +111,7 @@ func (sh *shard) begin(r *record) {
 		sh.settle(r)
 		return
 	}
-	r.flags &^= flagFresh | flagPriv | flagProbed | flagDoubt | flagSilent
+	r.flags &^= flagFresh | flagPriv | flagProbed | flagDoubt | flagSilent | flagLost
 	sh.inflight++
 	sh.stats.inflight.Store(int64(sh.inflight))
 	sh.proceed(r)
@@ -155,7 +155,7 @@ func (sh *shard) paceFrom(r *record) {
 
 // proceed goes on with the job: the end of the session before, a new one, then the command.
 func (sh *shard) proceed(r *record) {
-	stale := r.lastUse != 0 && sh.now-r.lastUse > int64(sh.cfg.SessionIdle)
+	stale := r.lastUse != 0 && sh.now-r.lastUse > int64(sh.idle(r))
 	if stale {
 		sh.dropSession(r)
 	}
