@@ -54,7 +54,7 @@ fuzz: ## every fuzz target in turn, FUZZTIME each (1m); what fails is kept in it
 		done; \
 	done
 
-bench: build ## all benches as the kept results were made: half an hour on a quiet machine; fails when a ratio got 20 % worse
+bench: build ## all benches as the kept results were made: half an hour on a quiet machine; fails when it got worse (bench/results/README.md says what is judged)
 	$(BIN) bench all --compare bench/results --out bench/results
 
 SOAK ?= 1h
