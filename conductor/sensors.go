@@ -180,6 +180,8 @@ func (s *sensors) wants(n *node.Node) bool {
 		return false
 	case n.SyncFails > 0 || s.c.fleet.Sweep().Silent(n.UUID): // nothing is recorded of a subnet that fails as a whole
 		return false
+	case n.Refused != nil: // one more wrong login could lock the account
+		return false
 	default:
 		return s.c.placement.mine(n)
 	}

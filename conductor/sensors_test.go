@@ -248,6 +248,7 @@ func TestWhoseSensorsAreRead(t *testing.T) {
 		"active":      {func(n *node.Node) { n.ProvisionState = node.Active }, true},
 		"maintenance": {func(n *node.Node) { n.ProvisionState, n.Maintenance = node.Active, true }, false},
 		"failing":     {func(n *node.Node) { n.ProvisionState, n.SyncFails = node.Active, 1 }, false},
+		"refused":     {func(n *node.Node) { n.ProvisionState, n.Refused = node.Active, &node.Refusal{Times: 1} }, false},
 		"quarantined": {func(n *node.Node) { n.ProvisionState, n.Quarantined = node.Active, "x" }, false},
 		"noop": {func(n *node.Node) {
 			n.ProvisionState, n.Interfaces = node.Active, map[string]string{"management": "noop"}
